@@ -1,0 +1,191 @@
+"""The monitor on plain console text and a clock of the test's own; real kernels are in tests/e2e."""
+
+import pytest
+
+from farm.deadline import Pace
+from farm.errors import CrashError, HangError, InfrastructureError, VerificationError
+from farm.monitor import NO_PROGRESS, Monitor, watchdog_parameters
+
+WARNING = b"""[   10.000000] ------------[ cut here ]------------
+[   10.000001] WARNING: CPU: 0 PID: 77 at drivers/md/dm-crypt.c:1234 crypt_convert+0x1a/0x40
+[   10.000002] CPU: 0 UID: 0 PID: 77 Comm: kworker/0:1 Not tainted 6.12.117-farm #1
+[   10.000003] RIP: 0010:crypt_convert+0x1a/0x40
+[   10.000004] Call Trace:
+[   10.000005]  <TASK>
+[   10.000006]  kcryptd_crypt+0x10/0x20
+[   10.000007]  process_one_work+0x10/0x20
+[   10.000008]  </TASK>
+[   10.000009] ---[ end trace 0000000000000000 ]---
+"""
+PANIC_ON_WARN = b"[   10.100000] Kernel panic - not syncing: kernel: panic_on_warn set ...\n"
+AEAD = b"[   11.000000] device-mapper: crypt: dm-0: INTEGRITY AEAD ERROR, sector 24\n"
+CHECKSUM = b"[   11.100000] device-mapper: integrity: dm-1: Checksum failed at sector 0x18\n"
+IO_ERROR = b"[   11.200000] Buffer I/O error on dev dm-0, logical block 3, async page read\n"
+OOM = b"""[   12.000000] stress-ng-vm invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE), order=0
+[   12.000001] CPU: 0 UID: 0 PID: 80 Comm: stress-ng-vm Not tainted 6.12.117-farm #1
+[   12.100000] Out of memory: Killed process 80 (stress-ng-vm) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB
+"""
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def monitor():
+    return Monitor(Pace(0.01))  # graces of ten milliseconds
+
+
+def test_a_quiet_guest_has_no_failure(monitor):
+    monitor.console(b"[    1.0] systemd is not here\r\nfarm-guest ready\r\n")
+    assert monitor.failure() is None
+    assert not monitor.tripped
+
+
+def test_a_report_trips_and_names_the_failure(monitor):
+    monitor.console(WARNING)
+    error = monitor.failure()
+    assert monitor.tripped
+    assert isinstance(error, CrashError)
+    assert "crypt_convert" in str(error)
+    assert error.reports[0].kind == "warning"
+
+
+def test_a_report_without_its_end_is_still_found(monitor):
+    monitor.console(WARNING[:300])
+    assert isinstance(monitor.failure(), CrashError)
+
+
+def test_the_consequence_does_not_take_the_name(monitor):
+    monitor.console(WARNING + PANIC_ON_WARN)
+    assert "crypt_convert" in str(monitor.failure())
+
+
+def test_the_guests_report_outranks_an_earlier_cause_from_outside(monitor):
+    monitor.trip(InfrastructureError("ssh was lost"))
+    monitor.console(WARNING)
+    assert isinstance(monitor.failure(), CrashError)
+
+
+def test_only_the_first_outside_cause_is_kept(monitor):
+    monitor.trip(InfrastructureError("first"))
+    monitor.trip(InfrastructureError("second"))
+    assert str(monitor.failure()) == "first"
+
+
+def test_an_unannounced_verification_error_fails(monitor):
+    monitor.console(AEAD)
+    error = monitor.failure()
+    assert isinstance(error, VerificationError)
+    assert error.reports[0].layer == "dm-crypt-aead"
+
+
+def test_an_announced_verification_error_and_its_companions_pass(monitor):
+    with monitor.expecting("dm-crypt-aead") as expectation:
+        monitor.console(AEAD + IO_ERROR)
+    assert [finding.sector for finding in expectation.seen] == [24]
+    assert monitor.failure() is None
+    assert monitor.findings
+
+
+def test_announced_corruption_that_nobody_reports_fails(monitor):
+    with pytest.raises(VerificationError, match="unnoticed: no report by dm-crypt-aead"), \
+            monitor.expecting("dm-crypt-aead"):
+        pass
+
+
+def test_a_report_by_the_wrong_layer_fails(monitor):
+    with pytest.raises(VerificationError, match=r"(?i)checksum"), monitor.expecting("dm-crypt-aead"):
+        monitor.console(AEAD + CHECKSUM)
+
+
+def test_a_crash_within_an_expectation_fails(monitor):
+    with pytest.raises(CrashError), monitor.expecting("dm-crypt-aead"):
+        monitor.console(AEAD + WARNING)
+
+
+def test_an_expectation_ends_with_its_block(monitor):
+    with monitor.expecting("dm-crypt-aead"):
+        monitor.console(AEAD)
+    monitor.console(AEAD)
+    assert isinstance(monitor.failure(), VerificationError)
+
+
+def test_oom_fails_unless_tolerated(monitor):
+    monitor.console(OOM)
+    assert isinstance(monitor.failure(), CrashError)
+    tolerant = Monitor(Pace(0.01))
+    tolerant.tolerate("oom")
+    tolerant.console(OOM)
+    assert tolerant.failure() is None
+
+
+def test_a_guest_that_resets_itself_fails(monitor):
+    monitor.event("RESET", {"guest": True, "reason": "guest-reset"})
+    assert "rebooted" in str(monitor.failure())
+
+
+def test_a_reset_by_the_farm_is_no_finding(monitor):
+    monitor.event("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
+    assert monitor.failure() is None
+
+
+def test_no_progress_is_a_hang_and_progress_is_not(clock):
+    monitor = Monitor(Pace(2.0), clock=clock)
+    with monitor.workload("fio") as progress:
+        for count in range(5):
+            clock.now += NO_PROGRESS * 1.9
+            progress(count)
+            monitor.tick()
+            assert not monitor.tripped
+        clock.now += NO_PROGRESS * 2.1
+        progress(4)  # the same count again
+        monitor.tick()
+        assert monitor.tripped
+    assert monitor.findings[0].title == "no progress in fio"
+
+
+def test_a_finished_workload_is_not_watched(clock):
+    monitor = Monitor(Pace(1.0), clock=clock)
+    with monitor.workload("fio"):
+        pass
+    clock.now += NO_PROGRESS * 10
+    monitor.tick()
+    assert not monitor.tripped
+
+
+def test_qemu_that_ends_is_infrastructure():
+    monitor = Monitor(Pace(0.01), ending=lambda: "QEMU ended by signal 9 (SIGKILL).")
+    monitor.tick()
+    failure = monitor.failure()
+    assert isinstance(failure, InfrastructureError)
+    assert "SIGKILL" in str(failure)
+
+
+def test_no_progress_fails_as_a_hang():
+    monitor = Monitor(Pace(0.0))
+    with monitor.workload("fio"):
+        monitor.tick()
+        monitor.tick()
+    assert isinstance(monitor.failure(), HangError)
+    assert len(monitor.findings) == 1
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 5.0, 12.0])
+def test_watchdogs_fire_in_order(factor):
+    values = dict(parameter.split("=") for parameter in watchdog_parameters(Pace(factor)))
+    rcu = int(values["rcupdate.rcu_cpu_stall_timeout"])
+    workqueue = int(values["workqueue.watchdog_thresh"])
+    soft = 2 * int(values["sysctl.kernel.watchdog_thresh"])
+    hung = int(values["sysctl.kernel.hung_task_timeout_secs"])
+    assert rcu <= workqueue <= soft <= max(hung, 6)
+    assert hung <= NO_PROGRESS * max(factor, 1)
