@@ -1,0 +1,154 @@
+"""Running other programs: argv lists, a deadline, a process group that never outlives the farm."""
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from farm.deadline import Deadline
+from farm.errors import InfrastructureError, UserError
+from farm.host import lease
+
+# A program asked to end gets this long before it is killed.
+GRACE_SECONDS = 2.0
+
+_MAKE_VARIABLES = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "MAKEOVERRIDES", "GNUMAKEFLAGS"})
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended."""
+
+    # What was run.
+    argv: tuple[str, ...]
+    # Exit status; negative is the signal that ended it.
+    returncode: int
+    # Standard output, undecodable bytes replaced.
+    stdout: str
+    # Standard error, likewise.
+    stderr: str
+
+
+def printable(argv: Sequence[str]) -> str:
+    """The command as one could paste it into a shell."""
+    return shlex.join(argv)
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment in the C locale, marked with the lease under which children die.
+
+    Debian keeps mke2fs and the like out of an ordinary user's PATH, and a `make` further up (`make run`) would hand
+    its flags and its job server to the kernel's. Temporary files go where the lease ends them: a compiler that is
+    killed leaves its own behind.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in _MAKE_VARIABLES}
+    path = search_path(inherited.get("PATH", os.defpath))
+    held = lease.current()
+    ours = {"PATH": path, "LC_ALL": "C", "TMPDIR": str(held.scratch), **held.environment()}
+    return {**inherited, **ours, **(extra or {})}
+
+
+def search_path(path: str) -> str:
+    """A PATH that also finds the administrator's programs."""
+    missing = [directory for directory in ("/usr/sbin", "/sbin") if directory not in path.split(os.pathsep)]
+    return os.pathsep.join([path, *missing])
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own.
+
+    Raises UserError when it is not installed, InfrastructureError when the system cannot start it.
+    """
+    try:
+        return subprocess.Popen(
+            list(argv), cwd=cwd, env=environment(env), stdin=stdin, stdout=stdout, stderr=stderr,
+            pass_fds=pass_fds, start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise InfrastructureError(f"{cwd}: no such directory, cannot run {argv[0]} there") from error
+        raise UserError(f"{argv[0]} is not installed. Run `farm doctor` for the line that installs it.") from error
+    except OSError as error:
+        raise InfrastructureError(f"cannot start {argv[0]} ({error.strerror})") from error
+
+
+def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> int:
+    """End a spawned program and all of its group: SIGTERM, then SIGKILL. Returns its exit status."""
+    if child.returncode is None:
+        _signal_group(child, signal.SIGTERM)
+        _wait_unreaped(child.pid, Deadline(grace))
+    _signal_group(child, signal.SIGKILL)
+    return child.wait()
+
+
+def _wait_unreaped(pid: int, deadline: Deadline) -> None:
+    """Wait for a child to end but leave it a zombie: its group's number must not go to another process yet."""
+    with suppress(ChildProcessError):  # another thread reaped it
+        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) and deadline.sleep(0.01):
+            pass
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
+
+
+@contextmanager
+def running(child: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The program for the length of a block; it is stopped however the block ends."""
+    try:
+        yield child
+    finally:
+        stop(child)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    deadline: Deadline,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end.
+
+    Raises InfrastructureError when it fails (unless `check` is false) or outlasts the deadline, with the
+    end of what it said.
+    """
+    child = spawn(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    with running(child):
+        try:
+            out, err = child.communicate(input, timeout=deadline.remaining())
+        except subprocess.TimeoutExpired as error:
+            raise InfrastructureError(
+                f"`{printable(argv)}` did not end within {deadline.seconds:.3g} s and was stopped"
+            ) from error
+    done = Completed(tuple(argv), child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    if check and done.returncode != 0:
+        raise InfrastructureError(failure(done))
+    return done
+
+
+def failure(done: Completed, lines: int = 15) -> str:
+    """One sentence and the end of the output of a program that failed."""
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-lines:]
+    how = f"exit status {done.returncode}" if done.returncode >= 0 else f"signal {-done.returncode}"
+    return "\n".join([f"`{printable(done.argv)}` failed with {how}" + (":" if said else ""), *said])
