@@ -1,0 +1,176 @@
+"""Building a guest image: mmdebstrap makes a tree, the recipe's overlay goes on top, mke2fs makes it a disk."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from farm.deadline import Deadline
+from farm.errors import InfrastructureError, UserError
+from farm.host import lease, process
+from farm.host.cache import Entry, Store
+from farm.host.workdir import Workdir
+from farm.image.plan import apt_options, bootstrap_argv, isolation_argv, mke2fs_argv, sources_lines
+from farm.image.recipe import Recipe, load_recipe
+
+KIND = "image"
+# Download and installation, on a slow line too.
+BOOTSTRAP_SECONDS = 1800.0
+PACK_SECONDS = 300.0
+# What the unpacked tree, its archive and the image need together.
+NEEDED_BYTES = 2 << 30
+
+IMAGE = "image.ext4"
+CLIENT_KEY = "client_key"
+HOST_KEY = "host_key.pub"
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """A guest image in the cache."""
+
+    # Raw ext4 file system, read-only: every VM writes to an overlay of its own.
+    path: Path
+    # Digest of the recipe: the same on every host.
+    digest: str
+    # Private ssh key (OpenSSH format, mode 0600) that root of the guest accepts; made with this image.
+    key_file: Path
+    # The guest's public host key, `ssh-ed25519 AAAA…`: the only one that is accepted.
+    host_key: str
+    # True when nothing had to be built.
+    cached: bool = field(default=True, compare=False)
+    # Keeps the cache entry from being pruned.
+    entry: Entry | None = field(default=None, compare=False, repr=False)
+
+
+def build_image(
+    name: str, workdir: Workdir, store: Store, progress: Callable[[str], None] = lambda _: None
+) -> GuestImage:
+    """The image of a recipe, from the cache or built now (about a minute).
+
+    `progress` is told each phase in a few words. Raises UserError for a bad recipe or a missing tool,
+    InfrastructureError when the packages cannot be had or installed; the whole log is in the cache's `logs`.
+    """
+    recipe = load_recipe(name)
+    log = workdir.directory("logs") / f"image-{recipe.name}.log"
+    entry = store.build(KIND, recipe.digest, lambda folder: _make(recipe, folder, log, progress))
+    return GuestImage(
+        path=entry.file(IMAGE), digest=recipe.digest, key_file=entry.file(CLIENT_KEY),
+        host_key=entry.file(HOST_KEY).read_text().strip(), cached=entry.cached, entry=entry,
+    )
+
+
+def _make(recipe: Recipe, folder: Path, log: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    scratch = lease.scratch_directory("image")
+    try:
+        _check_space(scratch)
+        # Where the farm is not root, fakeroot remembers the owners between unpacking and packing.
+        owners = str(scratch / "owners")
+        unpack, pack = ((), ()) if os.geteuid() == 0 else (
+            ("fakeroot", "-s", owners, "--"), ("fakeroot", "-i", owners, "--"))
+        progress("installing packages")
+        archive = scratch / "tree.tar"
+        _bootstrap(recipe, archive, log)
+        progress("unpacking")
+        tree = scratch / "tree"
+        tree.mkdir()
+        _run([*unpack, "tar", "-x", "-p", "--numeric-owner", "-f", str(archive), "-C", str(tree)])
+        archive.unlink()
+        progress("adding keys and files of the farm")
+        _finish_tree(recipe, tree, folder)
+        progress("making the file system")
+        image = folder / IMAGE
+        _run([*pack, *mke2fs_argv(tree, image, _tree_mib(tree) + recipe.file.free_mib)])
+        image.chmod(0o444)
+        return {"recipe": recipe.name, "suite": recipe.file.suite, "packages": list(recipe.file.packages)}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_space(scratch: Path) -> None:
+    free = shutil.disk_usage(scratch).free
+    if free < NEEDED_BYTES:
+        raise InfrastructureError(
+            f"{scratch.parent} has {free >> 20} MiB free and the image needs {NEEDED_BYTES >> 20} MiB while it is "
+            "built. Make room or set FARM_TMPDIR to another place."
+        )
+
+
+def _bootstrap(recipe: Recipe, archive: Path, log: Path) -> None:
+    # apt knows the host's sources in all their forms and reads its own configuration; both work for any user.
+    targets = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+                    "Created-By: Packages"]).stdout
+    config = _run(["apt-config", "dump"]).stdout
+    argv = bootstrap_argv(
+        recipe, archive, options=apt_options(config), sources=sources_lines(targets, recipe.file.suite),
+    )
+    isolation = _isolation()
+    deadline = Deadline(BOOTSTRAP_SECONDS)
+    done = process.run([*isolation, *argv], deadline=deadline, env={"TMPDIR": str(archive.parent)}, check=False)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    if done.returncode != 0:
+        raise InfrastructureError(f"{process.failure(done)}\nThe guest image was not built. The whole log: {log}")
+
+
+def _isolation() -> list[str]:
+    root = os.geteuid() == 0
+    argv = isolation_argv(root=root)
+    tried = _run([*argv, "true"], check=False)
+    if tried.returncode == 0:
+        return argv
+    if root:  # a container without the right to make namespaces; what mmdebstrap may not mount, it does without
+        return []
+    raise UserError(
+        "The guest image needs root, or a user namespace, which this user cannot have: "
+        f"{tried.stderr.strip() or 'unshare failed'}. Run as root, or install uidmap and give the user subordinate ids "
+        "(usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER).")
+
+
+def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
+    for path in recipe.file.remove:
+        target = tree / path.lstrip("/")
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)
+    for path in recipe.file.directories:
+        (tree / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    for stale in (tree / "etc/ssh").glob("ssh_host_*"):
+        stale.unlink()
+    if recipe.overlay.is_dir():
+        # dirs_exist_ok and no metadata: what is copied belongs to root, whoever owns the checkout.
+        shutil.copytree(recipe.overlay, tree, dirs_exist_ok=True, copy_function=shutil.copy, symlinks=True)
+    _write_keys(tree, folder)
+
+
+def _write_keys(tree: Path, folder: Path) -> None:
+    """A host key and a client key that exist in this cache only."""
+    host, client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    _write_private(tree / "etc/ssh/ssh_host_ed25519_key", host)
+    _write_private(folder / CLIENT_KEY, client)
+    (tree / "etc/ssh/authorized_keys").write_bytes(_public(client) + b"\n")
+    (folder / HOST_KEY).write_bytes(_public(host) + b"\n")
+
+
+def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+
+
+def _public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+
+
+def _tree_mib(tree: Path) -> int:
+    """MiB of the tree as ext4 stores it, with a tenth for its own tables."""
+    total = sum(entry.lstat().st_blocks * 512 for entry in tree.rglob("*"))
+    return int(total * 1.1) >> 20
+
+
+def _run(argv: Sequence[str], *, check: bool = True) -> process.Completed:
+    return process.run(argv, deadline=Deadline(PACK_SECONDS), check=check)
