@@ -1,0 +1,305 @@
+"""Messages of one line that are no crash: I/O errors, timeouts, failed verification, file systems that gave up.
+
+Each says which layer reported (see `Finding.layer`), on which device and at which sector, as far as the line tells.
+Messages about media that come and go as userspace pleases (loop, nbd, floppy, CD) are nobody's bug and left out.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from farm.model import Finding, json_digest
+from farm.oops.lines import Line
+
+
+@dataclass(frozen=True)
+class Event:
+    """One row: a message, what it means, and who says so."""
+
+    # Identifies the row; the sample of the same name in the tests proves it.
+    name: str
+    # One of KINDS.
+    kind: str
+    # Literal string that every matching line has.
+    word: str
+    # Searched in the text; groups `device`, `sector`, `hex` (sector in hex), `byte` (offset), `function`, `what`.
+    expression: str
+    # With `{what}` and other groups.
+    title: str
+    # Word for the reporting layer, or "".
+    layer: str = ""
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        return re.compile(self.expression)
+
+
+_DM = r"device-mapper: (?P<target>[\w-]+): (?:(?P<device>[\w:.-]+): )?"
+_NVME = r"\b(?P<device>nvme\w+): \w[\w ]*\(0x[0-9a-f]+\)(?: @ LBA (?P<lba>\d+), \d+ blocks)?, "
+_BLK = r"error, dev (?P<device>[\w/-]+), sector (?P<sector>\d+)"
+_EXT4 = r"EXT4-fs error \(device (?P<device>\S+?)\)(?: in|:) (?P<function>\w+):\d+: "
+
+EVENTS: tuple[Event, ...] = (
+    # block/t10-pi.c, t10_pi_verify and ext_pi_crc64_verify; `app tag` before 6.11 by drivers
+    Event(
+        "pi-guard", "verification", "rror",
+        r"(?P<device>[\w-]+): guard tag error at sector (?P<sector>\d+)",
+        "guard tag error on {device}", "pi-guard",
+    ),
+    Event(
+        "pi-ref", "verification", "rror",
+        r"(?P<device>[\w-]+): ref tag error at location (?P<sector>\d+)",
+        "reference tag error on {device}", "pi-ref",
+    ),
+    Event(
+        "pi-app", "verification", "rror",
+        r"(?P<device>[\w-]+): app tag error at (?:location|sector) (?P<sector>\d+)",
+        "application tag error on {device}", "pi-app",
+    ),
+    # drivers/nvme/host/core.c nvme_log_error with the names of drivers/nvme/host/constants.c: the controller checked
+    Event(
+        "nvme-guard", "verification", "rror",
+        _NVME + r"End-to-end Guard Check Error",
+        "controller: guard check error on {device}", "pi-guard",
+    ),
+    Event(
+        "nvme-ref", "verification", "rror",
+        _NVME + r"End-to-end Reference Tag Check Error",
+        "controller: reference tag check error on {device}", "pi-ref",
+    ),
+    Event(
+        "nvme-app", "verification", "rror",
+        _NVME + r"End-to-end Application Tag Check Error",
+        "controller: application tag check error on {device}", "pi-app",
+    ),
+    Event(
+        "nvme-media", "verification", "(sct 0x",
+        _NVME + r"(?P<what>[\w -]+) \(sct 0x2 / sc ",
+        "controller: {what} on {device}", "nvme-status",
+    ),
+    Event(
+        "nvme-status", "io-error", "(sct 0x",
+        _NVME + r"(?P<what>(?!Invalid (?:Field|Command)|Feature|Namespace)[\w -]+) \(sct 0x[013-7] / sc ",
+        "controller: {what} on {device}",
+    ),
+    # block/blk-mq.c blk_print_req_error with the names of block/blk-core.c blk_errors; `blk_update_request:` until 5.16
+    Event(
+        "blk-protection", "verification", "rror",
+        r"protection " + _BLK,
+        "protection error on {device}",
+    ),
+    Event("blk-timeout", "io-timeout", "rror", r"timeout " + _BLK, "I/O timeout on {device}"),
+    Event(
+        "blk-error", "io-error", "rror",
+        r"(?P<what>I/O|critical (?:target|medium|nexus|space allocation)|recoverable transport|transport|"
+        r"device offline) " + _BLK + r"(?! op 0x[39]:)",
+        "{what} error on {device}",
+    ),
+    # fs/buffer.c, buffer_io_error; mm/page_io.c
+    Event(
+        "buffer-error", "io-error", "rror",
+        r"Buffer I/O error on dev (?:ice )?(?P<device>[\w-]+), logical block \d+",
+        "Buffer I/O error on {device}",
+    ),
+    Event(
+        "swap-error", "io-error", "rror",
+        r"(?P<what>Read|Write)-error on swap-device \((?P<device>\d+:\d+):(?P<sector>\d+)\)",
+        "{what}-error on swap-device {device}",
+    ),
+    # drivers/nvme/host/pci.c nvme_timeout, nvme_warn_reset; drivers/nvme/host/core.c nvme_wait_ready
+    Event(
+        "nvme-timeout", "io-timeout", "timeout, ",
+        r"\b(?P<device>nvme\w+): I/O (?:tag )?\d+ .*QID \d+ timeout, (?P<what>aborting|reset controller|"
+        r"disable controller|completion polled)",
+        "nvme timeout, {what} on {device}",
+    ),
+    Event(
+        "nvme-dead", "io-timeout", "controller is down; will reset",
+        r"\b(?P<device>nvme\w+): controller is down; will reset",
+        "nvme controller is down on {device}",
+    ),
+    Event(
+        "nvme-not-ready", "io-timeout", "Device not ready; aborting",
+        r"\b(?P<device>nvme\w+): Device not ready; aborting (?P<what>\w+)",
+        "nvme controller not ready on {device}",
+    ),
+    Event(
+        "scsi-timeout", "io-timeout", "timing out command",
+        r"\[(?P<device>sd\w+)\] .*timing out command",
+        "scsi timeout on {device}",
+    ),
+    # drivers/md/dm-crypt.c, crypt_convert_block_aead and kcryptd_async_done
+    Event(
+        "dm-crypt", "verification", "INTEGRITY AEAD ERROR",
+        _DM + r"INTEGRITY AEAD ERROR, sector (?P<sector>\d+)",
+        "dm-crypt: integrity AEAD error on {device}", "dm-crypt-aead",
+    ),
+    # drivers/md/dm-integrity.c, integrity_metadata, __journal_read_write, dm_integrity_io_error
+    Event(
+        "dm-integrity", "verification", "sum ",
+        _DM + r"Checksum failed (?P<what>when reading from journal, )?at sector 0x(?P<hex>[0-9a-f]+)",
+        "dm-integrity: checksum failed {what}on {device}", "dm-integrity",
+    ),
+    Event(
+        "dm-integrity-mac", "verification", "rror",
+        r"device-mapper: integrity: Error on (?P<what>[\w ]+): -84",
+        "dm-integrity: error on {what}", "dm-integrity",
+    ),
+    Event(
+        "dm-integrity-error", "io-error", "rror",
+        r"device-mapper: integrity: Error on (?P<what>[\w ]+): -\d+",
+        "dm-integrity: error on {what}",
+    ),
+    # drivers/md/dm-verity-target.c, verity_handle_err
+    Event(
+        "dm-verity", "verification", "is corrupted",
+        _DM + r"(?P<what>data|metadata) block \d+ is corrupted",
+        "dm-verity: {what} block corrupted on {device}", "dm-verity",
+    ),
+    # drivers/md/raid1.c, raid10.c, raid5.c
+    Event(
+        "md-failure", "io-error", "Disk failure on",
+        r"md/raid\S*:(?P<array>\S+): Disk failure on (?P<device>[\w-]+)",
+        "md: disk failure on {device}",
+    ),
+    # fs/xfs/xfs_error.c xfs_buf_verifier_error, xfs_fsops.c xfs_do_force_shutdown, xfs_buf.c, xfs_aops.c
+    Event(
+        "xfs-crc", "verification", "rror",
+        r"XFS \((?P<device>\S+)\): Metadata CRC error detected at (?P<function>\w+)\S*, \S+ \S* ?(?:block|"
+        r"dinode) 0x(?P<hex>[0-9a-f]+)",
+        "XFS: metadata CRC error in {function}", "fs-checksum",
+    ),
+    Event(
+        "xfs-corruption", "verification", "Metadata corruption",
+        r"XFS \((?P<device>\S+)\): Metadata corruption detected at (?P<function>\w+)",
+        "XFS: metadata corruption in {function}", "fs-checksum",
+    ),
+    Event(
+        "xfs-shutdown", "fs-shutdown", "Shutting down filesystem",
+        r"XFS \((?P<device>\S+)\): (?P<what>[\w/ -]+?) \(0x[0-9a-f]+\) detected at (?P<function>\w+)",
+        "XFS: {what}, shutting down in {function}",
+    ),
+    Event(
+        "xfs-shutdown-old", "fs-shutdown", "Shutting down filesystem",
+        r"XFS \((?P<device>\S+)\): (?P<what>[\w/ -]+?)\. *Shutting down filesystem",
+        "XFS: {what}, shutting down",
+    ),
+    Event(
+        "xfs-internal", "fs-shutdown", "rror",
+        r"XFS \((?P<device>\S+)\): Internal error (?P<what>.+?) at line \d+ of file \S+\s+Caller (?P<function>\w+)",
+        "XFS: internal error in {function}",
+    ),
+    Event(
+        "xfs-io", "io-error", "rror",
+        r"XFS \((?P<device>\S+)\): metadata I/O error in \"(?P<function>\w+)\S*\" at daddr 0x(?P<hex>[0-9a-f]+)",
+        "XFS: metadata I/O error in {function}",
+    ),
+    Event(
+        "xfs-writeback", "io-error", "rror",
+        r"XFS \((?P<device>\S+)\): writeback error on inode \d+, offset \d+, sector (?P<sector>\d+)",
+        "XFS: writeback error on {device}",
+    ),
+    # fs/ext4/super.c __ext4_error; texts about checksums in balloc.c, ialloc.c, namei.c, inode.c, extents.c
+    Event(
+        "ext4-checksum", "verification", "rror",
+        _EXT4 + r".*(?:[Cc]hecksum|CRC)",
+        "EXT4: checksum error in {function}", "fs-checksum",
+    ),
+    Event("ext4-error", "fs-shutdown", "rror", _EXT4, "EXT4-fs error in {function}"),
+    Event(
+        "ext4-readonly", "fs-shutdown", "Remounting filesystem read-only",
+        r"EXT4-fs \((?P<device>\S+)\): Remounting filesystem read-only",
+        "EXT4: remounting read-only on {device}",
+    ),
+    # fs/jbd2/journal.c, __jbd2_journal_abort_hard
+    Event(
+        "jbd2-abort", "fs-shutdown", "Aborting journal on device",
+        r"Aborting journal on device (?P<device>[\w-]+?)(?:-\d+)?\.",
+        "jbd2: aborting journal on {device}",
+    ),
+    # fs/btrfs/inode.c btrfs_print_data_csum_error, disk-io.c, super.c btrfs_handle_fs_error
+    Event(
+        "btrfs-csum", "verification", "sum ",
+        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): (?:csum failed|checksum (?:verify failed|error))",
+        "BTRFS: checksum error on {device}", "fs-checksum",
+    ),
+    Event(
+        "btrfs-error", "fs-shutdown", "rror",
+        r"BTRFS: error \(device (?P<device>[\w-]+).*\) in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
+        "BTRFS: error in {function}: {what}",
+    ),
+    # fs/f2fs: f2fs_err about checksums
+    Event(
+        "f2fs-checksum", "verification", "sum ",
+        r"F2FS-fs \((?P<device>\S+)\): .*(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
+        "F2FS: checksum error on {device}", "fs-checksum",
+    ),
+    # fio's verify.c, when its output goes to the console: log_verify_failure, verify_header
+    Event(
+        "fio-verify", "verification", "verify failed at file",
+        r"(?P<what>\w+): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)",
+        "fio: {what} verify failed on {device}", "fio-verify",
+    ),
+    Event(
+        "fio-header", "verification", "at file ",
+        r"verify: bad (?P<what>[\w ]*?)(?: header)?(?: \w+)?, wanted \S+ at file (?P<device>\S+) offset (?P<byte>\d+)",
+        "fio: bad verify header on {device}", "fio-verify",
+    ),
+    # mm/oom_kill.c, __oom_kill_process, when its long report was rate limited
+    Event(
+        "oom-kill", "oom", "Killed process",
+        r"(?P<what>Out of memory|Memory cgroup out of memory)[^:]*: Killed process \d+ \((?P<process>.{1,64}?)\)",
+        "{what}: killed {process}",
+    ),
+    # drivers/tty/sysrq.c sysrq_handle_reboot, kernel/reboot.c kernel_restart
+    Event("sysrq-reset", "reboot", "sysrq: Resetting", r"sysrq: Resetting", "system reset by sysrq"),
+    Event(
+        "restart", "reboot", "reboot: Restarting system",
+        r"reboot: Restarting system",
+        "kernel restarted the system",
+    ),
+)  # fmt: skip
+
+_NO_MEDIUM = re.compile(r"(?:/dev/)?(?:loop|nbd|fd|sr|zram)\d+(?:p\d+)?")
+# One controller path of a multipath namespace (drivers/nvme/host/multipath.c, nvme_mpath_set_disk_name).
+_PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
+
+
+def event_words() -> Iterator[str]:
+    """The literals that trigger a closer look."""
+    for event in EVENTS:
+        yield event.word
+
+
+def match_event(line: Line) -> Finding | None:
+    """The finding that a line is by itself, or None."""
+    text = line.text
+    for event in EVENTS:
+        if event.word not in text:
+            continue
+        match = event.regex.search(text)
+        if match is None:
+            continue
+        groups = {key: (value or "").strip() for key, value in match.groupdict().items()}
+        device = _PATH.sub(r"\1\2", groups.get("device", ""))
+        if _NO_MEDIUM.fullmatch(device):
+            return None
+        function = groups.get("function", "")
+        title = event.title.format_map({"what": "", **groups, "device": device or "a device"})
+        return Finding(
+            kind=event.kind, title=" ".join(title.split()), function=function,
+            signature=json_digest([event.kind, event.name, function, device])[:16], process=groups.get("process", ""),
+            layer=event.layer, device=device, sector=_sector(groups), start=line.start, end=line.end, text=text,
+        )  # fmt: skip
+    return None
+
+
+def _sector(groups: dict[str, str]) -> int:
+    if groups.get("sector"):
+        return int(groups["sector"])
+    if groups.get("hex"):
+        return int(groups["hex"], 16)
+    if groups.get("byte"):
+        return int(groups["byte"]) // 512
+    return -1

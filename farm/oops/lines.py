@@ -1,0 +1,96 @@
+"""Console bytes into lines: prefixes taken off, the printing context (caller) kept.
+
+A console carries what printk wrote, what userspace wrote, and what a host or a syslog daemon put in front of
+both. `split` undoes that for one physical line; a line may hold two messages when a console write was cut
+into by another (`... bytes[   76.471107] BUG: ...`), so it returns a list.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+# Longest line that is looked at; the rest of a longer one is dropped. printk itself stops at about 1 KiB
+# (kernel/printk/internal.h, PRINTK_MESSAGE_MAX 2048), userspace does not.
+MAX_LINE = 4096
+
+# `[   12.345678]` of printk.time, optionally followed by the caller id of CONFIG_PRINTK_CALLER
+# (`[  T123]`, `[    C1]`; kernel/printk/printk.c, print_caller).
+_STAMP = r"\[ {0,8}(?P<time>\d{1,8}\.\d{6})\](?:\[ {0,8}(?P<caller>[TC]\d{1,8})\])?"
+STAMP = re.compile(_STAMP)
+# `<6>`, `<0014>`: log levels of early consoles, /dev/kmsg and serial consoles without printk formatting.
+_LEVEL = re.compile(r"<\d{1,4}>")
+# Caller ids without time stamps (printk.time=0).
+_BARE_CALLER = re.compile(r"\[ {0,8}(?P<caller>[TC]\d{1,8})\] ?")
+# `Dec  4 15:56:11 host kernel: `, `2024-12-04T15:56:11.123456+00:00 host kernel: `.
+_SYSLOG = re.compile(
+    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?) "
+    r"(?:\S{1,64} ){0,2}kernel(?:\[\d+\])?: "
+)
+# Colours and cursor movement, and the other control characters except the tab.
+_ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[ -/]?[@-~]|[()][0-9A-B]|[=>c78])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# printk ran out of room and says so in front of the next message (kernel/printk/printk.c, console_prepend_dropped).
+_DROPPED = re.compile(r"\*\* \d+ printk messages dropped \*\* ?")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One message as printk was given it."""
+
+    # Text without any prefix, leading white space kept.
+    text: str
+    # Byte offsets of the physical line in the stream.
+    start: int
+    end: int
+    # Seconds since boot, or -1 when the line has no time stamp.
+    time: float = -1.0
+    # Who printed: `T` and a thread id, `C` and a CPU, or "" when the console does not tell.
+    caller: str = ""
+    # True when the console itself said that messages were lost before this one.
+    dropped: bool = False
+
+
+def split(raw: bytes, start: int, end: int) -> list[Line]:
+    """The messages in one physical line (without its line break)."""
+    text = raw.decode("utf-8", "replace") if not raw.isascii() else raw.decode("ascii")
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    text = _CONTROL.sub("", text)
+    if not text or text.isspace():
+        return []
+    # A second time stamp inside a line starts a message of its own.
+    starts = [match.start() for match in STAMP.finditer(text)]
+    cuts = [0, *starts[1:], len(text)]
+    parts = [text[first:last] for first, last in pairwise(cuts)]
+    found = []
+    for part in parts:
+        found.extend(_one(part, start, end))
+    return found
+
+
+def _one(text: str, start: int, end: int) -> list[Line]:
+    dropped = False
+    if "printk messages dropped" in text:
+        text, count = _DROPPED.subn("", text)
+        dropped = count > 0
+    level = _LEVEL.match(text)
+    if level:
+        text = text[level.end() :]
+    stamp = STAMP.search(text)
+    if stamp:
+        before = text[: stamp.start()]
+        rest = text[stamp.end() :]
+        if rest[:1] == " ":
+            rest = rest[1:]
+        line = Line(rest, start, end, float(stamp["time"]), stamp["caller"] or "", dropped)
+        # What stood before the stamp is a login prompt, a syslog header or half a line of somebody else.
+        if not before.strip() or _SYSLOG.fullmatch(before):
+            return [line]
+        return [Line(before, start, end), line]
+    syslog = _SYSLOG.match(text)
+    if syslog:
+        text = text[syslog.end() :]
+    caller = _BARE_CALLER.match(text)
+    if caller:
+        return [Line(text[caller.end() :], start, end, -1.0, caller["caller"], dropped)]
+    return [Line(text, start, end, -1.0, "", dropped)]
