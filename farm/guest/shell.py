@@ -1,0 +1,91 @@
+"""Commands in the guest: what they return, how they fail, how they are written down."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from farm.deadline import Deadline
+from farm.errors import FarmError, GuestError
+
+# Longer output is cut in the middle in the record of commands; the caller still gets all of it.
+RECORDED_CHARACTERS = 128 * 1024
+# Output beyond this is dropped: the guest may be broken, and the farm's memory is not.
+MOST_BYTES = 16 << 20
+
+Record = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """A command that has ended in the guest."""
+
+    # What was run, as one would type it.
+    argv: tuple[str, ...]
+    # Exit status; -1 when a signal ended it.
+    status: int
+    # Undecodable bytes replaced.
+    stdout: str
+    stderr: str
+    # Wall time on the host.
+    seconds: float
+
+
+class CommandError(GuestError):
+    """A command failed in the guest; `result` is how it ended."""
+
+    def __init__(self, result: CommandResult) -> None:
+        said = visible(result.stderr.strip() or result.stdout.strip())
+        what = f"`{printable(result.argv)}` failed in the guest with status {result.status}"
+        super().__init__(what + (f":\n{said}" if said else ""))
+        self.result = result
+
+
+class ConnectionLostError(GuestError):
+    """The guest's ssh no longer answers."""
+
+
+class StoppedError(FarmError):
+    """A command was stopped because its caller had enough of it."""
+
+
+class Shell(Protocol):
+    """Runs commands in a guest."""
+
+    def run(
+        self, argv: Sequence[str] | str, *, deadline: Deadline | None = None, input: bytes | None = None,
+        check: bool = True,
+    ) -> CommandResult:
+        """Run a command to its end."""
+
+
+def words_of(command: Sequence[str] | str) -> tuple[str, ...]:
+    """A command as an argument list; a string is a script for sh."""
+    return ("sh", "-c", command) if isinstance(command, str) else tuple(command)
+
+
+def printable(command: Sequence[str] | str) -> str:
+    """A command as one would type it."""
+    return shlex.join(words_of(command))
+
+
+def visible(text: str, lines: int = 15, characters: int = 2000) -> str:
+    """The end of what a guest said, with everything that could move a terminal's cursor spelled out."""
+    last = "\n".join(text[-characters:].splitlines()[-lines:])
+    return "".join(char if char.isprintable() or char in "\t\n" else f"\\x{ord(char):02x}" for char in last)
+
+
+def entry(result: CommandResult, *, started: float, error: str = "") -> dict[str, Any]:
+    """What is recorded of a command; `started` in seconds since the epoch, `error` why it was not waited for."""
+    return {
+        "command": printable(result.argv), "status": result.status, "seconds": round(result.seconds, 3),
+        "started": round(started, 3), "stdout": _cut(result.stdout), "stderr": _cut(result.stderr),
+        **({"error": error} if error else {}),
+    }
+
+
+def _cut(text: str) -> str:
+    if len(text) <= RECORDED_CHARACTERS:
+        return text
+    half = RECORDED_CHARACTERS // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
