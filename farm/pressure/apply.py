@@ -1,0 +1,97 @@
+"""Applying memory pressure to a running guest, for the length of a block."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from farm.deadline import Deadline, Pace
+from farm.errors import GuestError, UserError
+from farm.pressure.plan import HOLD_DIRECTORY, PRESSURES, Balloon, KeepFree, holder_argv
+from farm.textform import Kind
+
+# Base seconds until the pressure asked for is there, and until it is gone.
+RISE_SECONDS = 20.0
+END_SECONDS = 5.0
+_HELD = re.compile(r"farm-held (\d{1,12})", re.ASCII)
+
+
+class Holding(Protocol):
+    """A command that runs on in the guest."""
+
+    def lines(self, deadline: Deadline) -> Iterator[str]: ...
+    def stop(self, deadline: Deadline) -> None: ...
+
+
+class Shell(Protocol):
+    """Runs commands in the guest."""
+
+    def run(
+        self, argv: Sequence[str], *, deadline: Deadline | None = None, input: bytes | None = None, check: bool = True
+    ) -> object: ...
+    def stream(self, command: Sequence[str]) -> Holding: ...
+
+
+# Runs a QMP command: name, arguments, deadline.
+Qmp = Callable[[str, Mapping[str, object], Deadline], Any]
+
+
+class Pressure:
+    """`with pressure("keep-free:free=64M"):`, or several texts at once."""
+
+    def __init__(self, shell: Shell, qmp: Qmp, *, memory_bytes: int, pace: Pace | None = None) -> None:
+        """`memory_bytes` is what the machine has without a balloon."""
+        self._shell = shell
+        self._qmp = qmp
+        self._memory = memory_bytes
+        self._pace = pace or Pace()
+        # Every pressure that was applied, as text.
+        self.applied: list[str] = []
+
+    @contextmanager
+    def __call__(self, written: str) -> Iterator[None]:
+        """Apply a pressure given as text for the length of a block; it is there when the block begins.
+
+        Raises UserError for an unknown one, GuestError when the guest does not give up the memory.
+        """
+        spec = PRESSURES.parse(written, f"The pressure {written!r}")
+        self.applied.append(PRESSURES.render(spec))
+        with self._by_kind(spec):
+            yield
+
+    @contextmanager
+    def _by_kind(self, spec: Kind) -> Iterator[None]:
+        match spec:
+            case KeepFree():
+                holder = self._shell.stream(holder_argv(spec))
+                try:
+                    self._await_held(holder, spec)
+                    yield
+                finally:
+                    # Killed, it cannot give the memory back itself.
+                    holder.stop(self._pace.deadline(END_SECONDS))
+                    self._shell.run(["umount", "-l", HOLD_DIRECTORY], deadline=self._pace.deadline(END_SECONDS))
+            case Balloon():
+                if spec.memory > self._memory:
+                    raise UserError(f"The balloon cannot leave {spec.memory >> 20} MiB to a machine of "
+                                    f"{self._memory >> 20} MiB.")
+                try:
+                    self._resize(spec.memory)
+                    yield
+                finally:
+                    self._resize(self._memory)
+
+    def _await_held(self, holder: Holding, spec: KeepFree) -> None:
+        deadline = self._pace.deadline(RISE_SECONDS)
+        if not any(_HELD.match(line) for line in holder.lines(deadline)):
+            raise GuestError(f"The memory holder ended before {spec.free >> 20} MiB were left.")
+
+    def _resize(self, memory: int) -> None:
+        """Set the balloon and wait until the guest has followed, which it does a few MiB at a time."""
+        deadline = self._pace.deadline(RISE_SECONDS)
+        before = self._qmp("query-balloon", {}, deadline)["actual"]
+        self._qmp("balloon", {"value": memory}, deadline)
+        while (actual := self._qmp("query-balloon", {}, deadline)["actual"]) != memory:
+            if not deadline.sleep(0.1):
+                raise GuestError(f"The guest's memory went from {before >> 20} to {actual >> 20} MiB, not to "
+                                 f"{memory >> 20} MiB, within {deadline.seconds:.0f} s.")

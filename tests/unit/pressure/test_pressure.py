@@ -1,0 +1,123 @@
+"""Pressure: its text form, and what it does to shell and QMP."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from farm.deadline import Deadline, Pace
+from farm.errors import GuestError, UserError
+from farm.pressure import PRESSURES, Balloon, KeepFree, Pressure
+from farm.pressure.plan import HOLD_DIRECTORY, holder_argv
+
+QUICK = Pace(0.02)
+
+
+class Holder:
+    """A memory holder that prints given lines."""
+
+    def __init__(self, said: Sequence[str]) -> None:
+        self.said, self.stopped = said, False
+
+    def lines(self, deadline: Deadline) -> Iterator[str]:
+        yield from self.said
+
+    def stop(self, deadline: Deadline) -> None:
+        self.stopped = True
+
+
+class Guest:
+    """A shell and a QMP that note what they are asked; the balloon gets no smaller than `least` bytes."""
+
+    def __init__(self, said: Sequence[str] = ("farm-held 65536",), least: int = 0) -> None:
+        self.holder = Holder(said)
+        self.runs: list[Sequence[str]] = []
+        self.balloons: list[int] = []
+        self._actual = 512 << 20
+        self._least = least
+
+    def run(self, argv: Sequence[str], **_: object) -> object:
+        self.runs.append(argv)
+        return None
+
+    def stream(self, command: Sequence[str]) -> Holder:
+        return self.holder
+
+    def qmp(self, command: str, arguments: Mapping[str, object], deadline: Deadline) -> Any:
+        if command == "balloon":
+            self.balloons.append(int(str(arguments["value"])))
+            self._actual = max(self.balloons[-1], self._least)
+        return {"actual": self._actual}
+
+
+def pressure_on(guest: Guest) -> Pressure:
+    return Pressure(guest, guest.qmp, memory_bytes=512 << 20, pace=QUICK)
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("keep-free:free=64M", KeepFree(64 << 20)),
+    ("keep-free:free=64M,fixed", KeepFree(64 << 20, fixed=True)),
+    ("balloon:memory=256M", Balloon(256 << 20)),
+])
+def test_text_round_trip(text: str, value: KeepFree | Balloon) -> None:
+    assert PRESSURES.parse(text, "here") == value
+    assert PRESSURES.render(value) == text
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("hold", "unknown pressure 'hold'. Choose one of keep-free, balloon"),
+    ("keep-free", "needs the option 'free'"),
+    ("keep-free:free=1M", "at least 16M"),
+    ("balloon:memory=much", "a number of bytes"),
+    ("balloon:memory=1G", "cannot leave 1024 MiB to a machine of 512 MiB"),
+])
+def test_says_what_would_do(text: str, said: str) -> None:
+    guest = Guest()
+    with pytest.raises(UserError) as caught, pressure_on(guest)(text):
+        pass
+    assert said in str(caught.value)
+
+
+def test_the_holder_ends_with_the_block_and_gives_everything_back() -> None:
+    guest = Guest()
+    pressure = pressure_on(guest)
+    with pressure("keep-free:free=64M,fixed"):
+        assert not guest.holder.stopped
+    assert guest.holder.stopped
+    assert guest.runs == [["umount", "-l", HOLD_DIRECTORY]]
+    assert pressure.applied == ["keep-free:free=64M,fixed"]
+
+
+def test_the_holder_ends_when_the_block_fails() -> None:
+    guest = Guest()
+    with pytest.raises(ZeroDivisionError), pressure_on(guest)("keep-free:free=64M"):
+        raise ZeroDivisionError
+    assert guest.holder.stopped
+    assert guest.runs
+
+
+def test_a_holder_that_never_gets_there_is_an_error() -> None:
+    guest = Guest(said=["mount: no ramfs"])
+    with pytest.raises(GuestError, match="ended before 64 MiB were left"), pressure_on(guest)("keep-free:free=64M"):
+        pass
+    assert guest.holder.stopped
+
+
+def test_the_mark_and_the_way_reach_the_script() -> None:
+    assert holder_argv(KeepFree(64 << 20))[-2:] == ("65536", "follow")
+    assert holder_argv(KeepFree(16 << 20, fixed=True))[-2:] == ("16384", "fixed")
+
+
+def test_the_balloon_comes_and_goes() -> None:
+    guest = Guest()
+    with pressure_on(guest)("balloon:memory=256M"):
+        assert guest.balloons == [256 << 20]
+    assert guest.balloons == [256 << 20, 512 << 20]
+
+
+def test_a_balloon_that_does_not_fill_is_an_error() -> None:
+    guest = Guest(least=300 << 20)
+    said = "went from 512 to 300 MiB, not to 256 MiB"
+    with pytest.raises(GuestError, match=said), pressure_on(guest)("balloon:memory=256M"):
+        pass
+    assert guest.balloons[-1] == 512 << 20
