@@ -1,0 +1,283 @@
+"""The monitor: watches a running guest from outside and says when, and why, a cell is over.
+
+It hears the console (every byte), QEMU's events and the finished I/O of the workloads. A report that nobody
+announced trips it: waiting commands end at once, late output gets a short grace, and the first real report
+gives the failure its name, whatever followed from it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from farm.deadline import Deadline, Pace
+from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
+from farm.model import Finding
+from farm.oops import Parser
+
+# How a report of each kind fails a cell; kinds not named here are crashes.
+ERRORS: Mapping[str, type[GuestError]] = {
+    "hung-task": HangError,
+    "rcu-stall": HangError,
+    "soft-lockup": HangError,
+    "hard-lockup": HangError,
+    "workqueue-lockup": HangError,
+    "io-timeout": HangError,
+    "no-progress": HangError,
+    "silence": HangError,
+    "verification": VerificationError,
+}
+
+# What may accompany an announced verification error: the block layer completes the request with an error,
+# and a file system above may complain about it (block/blk-core.c, blk_status_to_str and its callers).
+COMPANIONS = frozenset({"io-error", "fs-shutdown"})
+
+# Base seconds (KVM) of the watchdogs, in the order in which they have to fire so that one hang always gets
+# the same title: the guest's own first, from the most to the least specific, then the farm's.
+RCU_STALL = 4.0
+WORKQUEUE_STALL = 5.0
+SOFT_LOCKUP = 6.0
+HUNG_TASK = 8.0
+NO_PROGRESS = 14.0
+# Late output after the first report: base seconds for all of it, and the quiet that ends it early.
+GRACE = 1.0
+QUIET = 0.5
+TICK = 0.2
+
+
+def watchdog_parameters(pace: Pace) -> tuple[str, ...]:
+    """Kernel command line that sets the guest's watchdogs in order, stretched to the pace.
+
+    A soft lockup is reported after twice watchdog_thresh (kernel/watchdog.c, get_softlockup_thresh); sysctls
+    on the command line are set before init runs (fs/proc/proc_sysctl.c, do_sysctl_args).
+    """
+    def whole(base: float) -> int:
+        return max(3, round(pace.seconds(base)))
+
+    return (
+        f"rcupdate.rcu_cpu_stall_timeout={whole(RCU_STALL)}",
+        f"workqueue.watchdog_thresh={whole(WORKQUEUE_STALL)}",
+        f"sysctl.kernel.watchdog_thresh={min(60, whole(SOFT_LOCKUP / 2))}",
+        f"sysctl.kernel.hung_task_timeout_secs={whole(HUNG_TASK)}",
+        f"sysctl.kernel.hung_task_check_interval_secs={max(1, whole(HUNG_TASK) // 4)}",
+        "sysctl.kernel.hung_task_warnings=-1",
+    )
+
+
+@dataclass
+class Expectation:
+    """A corruption that the testcase made and announced."""
+
+    # The layer that has to report it.
+    layer: str
+    # The matching reports, in the order seen.
+    seen: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class _Watch:
+    """A workload whose finished I/O is watched."""
+
+    count: int = -1
+    changed: float = 0.0
+
+
+class Monitor:
+    """Collects what a guest says and does; thread-safe, one for each boot."""
+
+    def __init__(
+        self, pace: Pace, *, clock: Callable[[], float] = time.monotonic, ending: Callable[[], str] = str
+    ) -> None:
+        # How slow the guest is; a slow boot may have told more since.
+        self.pace = pace
+        self._clock = clock
+        # Asked while ticking: how QEMU ended, "" while it runs.
+        self.ending = ending
+        self._lock = threading.RLock()
+        self._parser = Parser()
+        self._findings: list[Finding] = []
+        self._unexpected: list[Finding] = []
+        self._expectations: list[Expectation] = []
+        self._tolerated: set[str] = set()
+        self._watches: dict[str, _Watch] = {}
+        self._heard = clock()
+        self._tripped = threading.Event()
+        self._first_cause: FarmError | None = None
+        self._stop = threading.Event()
+        self._ticker = threading.Thread(target=self._tick_until_stopped, name="farm-monitor", daemon=True)
+
+    # -- what it hears
+
+    def console(self, data: bytes) -> None:
+        """Take console bytes as they come."""
+        with self._lock:
+            self._heard = self._clock()
+            self._sort(self._parser.feed(data))
+
+    def event(self, name: str, data: Mapping[str, Any]) -> None:
+        """Take an event of QEMU's (QMP); a reset or shutdown by the guest is a reboot nobody asked for."""
+        if name in ("RESET", "SHUTDOWN") and data.get("guest"):
+            reason = data.get("reason", name.lower())
+            self._found(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"))
+
+    def tolerate(self, *kinds: str) -> None:
+        """Reports of these kinds do not fail the cell (an OOM kill where memory is meant to run out)."""
+        with self._lock:
+            self._tolerated.update(kinds)
+
+    @contextmanager
+    def workload(self, name: str) -> Iterator[Callable[[int], None]]:
+        """Watch a workload for the length of a block; the block gets the function to report its progress to.
+
+        Progress is a count of finished I/O that grows; the same count again is no progress.
+        """
+        watch = _Watch(changed=self._clock())
+        with self._lock:
+            self._watches[name] = watch
+
+        def progress(count: int) -> None:
+            if count != watch.count:
+                watch.count, watch.changed = count, self._clock()
+
+        try:
+            yield progress
+        finally:
+            with self._lock:
+                self._watches.pop(name, None)
+
+    @contextmanager
+    def expecting(self, layer: str) -> Iterator[Expectation]:
+        """Announce that `layer` will report a verification error within the block.
+
+        Raises VerificationError when it does not: corruption that nobody reports is a finding too. An exception
+        of the block that itself reports the error by `layer` (fio's own verification) is the report.
+        """
+        expectation = Expectation(layer)
+        with self._lock:
+            self._expectations.append(expectation)
+        try:
+            yield expectation
+        except GuestError as error:
+            reports = [finding for finding in error.reports if isinstance(finding, Finding)]
+            own = [finding for finding in reports if finding.layer == layer]
+            # A workload whose I/O failed saw what the kernel reports about the same I/O.
+            if not own and not (reports and all(finding.kind in COMPANIONS for finding in reports)):
+                raise
+            expectation.seen += own
+        finally:
+            self.settle(self.pace.deadline(GRACE))
+            with self._lock:
+                self._expectations.remove(expectation)
+        if self.tripped:
+            raise self.failure() or InfrastructureError("the monitor was stopped")
+        if not expectation.seen:
+            raise VerificationError(f"announced corruption went unnoticed: no report by {layer}", self.findings)
+
+    # -- what it concludes
+
+    @property
+    def tripped(self) -> bool:
+        """True once the cell is over; a waiting command ends when it sees this."""
+        return self._tripped.is_set()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All reports so far, expected or not."""
+        with self._lock:
+            return tuple(self._findings)
+
+    def settle(self, deadline: Deadline) -> None:
+        """Wait until the console has been quiet for a moment, then complete the report under way.
+
+        Always lets one tick pass: what the guest has printed may still be on its way here.
+        """
+        deadline.sleep(TICK / 2)
+        while not self._is_quiet() and deadline.sleep(TICK / 4):
+            pass
+        with self._lock:
+            self._sort(self._parser.flush())
+
+    def failure(self) -> FarmError | None:
+        """What ended the cell: the first unexpected report after the grace, else the first other cause."""
+        self.settle(self.pace.deadline(GRACE))
+        with self._lock:
+            reports = tuple(self._unexpected)
+        for finding in reports:
+            if not finding.suppressed:
+                return as_error(finding, reports)
+        return self._first_cause
+
+    def trip(self, cause: FarmError) -> None:
+        """End the cell for a reason that is not on the console; only the first cause is kept."""
+        with self._lock:
+            self._first_cause = self._first_cause or cause
+        self._tripped.set()
+
+    # -- inner workings
+
+    def _found(self, finding: Finding) -> None:
+        with self._lock:
+            self._sort([finding])
+
+    def _sort(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self._findings.append(finding)
+            if not (finding.suppressed or finding.kind in self._tolerated or self._announced(finding)):
+                self._unexpected.append(finding)
+                self._tripped.set()
+
+    def _announced(self, finding: Finding) -> bool:
+        for expectation in self._expectations:
+            if finding.kind == "verification" and finding.layer == expectation.layer:
+                expectation.seen.append(finding)
+                return True
+        # A verification error without a layer is the block layer's word for an error that some layer reported.
+        nameless = finding.kind == "verification" and not finding.layer
+        return bool(self._expectations) and (nameless or finding.kind in COMPANIONS)
+
+    def _tick_until_stopped(self) -> None:
+        while not self._stop.wait(TICK):
+            self.tick()
+
+    def tick(self) -> None:
+        """Complete quiet reports and look for hangs; the ticker's thread calls it, tests may too."""
+        now = self._clock()
+        with self._lock:
+            if self._is_quiet():
+                self._sort(self._parser.flush())
+            late = [name for name, watch in self._watches.items()
+                    if now - watch.changed > self.pace.seconds(NO_PROGRESS)]
+        for name in late:
+            self._no_progress(name)
+        if not self.tripped and (ending := self.ending()):
+            self.trip(InfrastructureError(ending))
+
+    def _is_quiet(self) -> bool:
+        """Nothing more is to come: a report under way may pause on a slow machine, anything else not."""
+        pause = max(QUIET, self.pace.seconds(QUIET)) if self._parser.pending else QUIET
+        return self._clock() - self._heard > pause
+
+    def _no_progress(self, name: str) -> None:
+        seconds = self.pace.seconds(NO_PROGRESS)
+        finding = Finding("no-progress", f"no progress in {name}", signature=f"no-progress:{name}")
+        with self._lock:
+            if any(one.kind == finding.kind for one in self._findings):
+                return
+            self._sort([replace(finding, text=f"{name} finished no I/O for {seconds:.0f} s")])
+
+    def __enter__(self) -> "Monitor":
+        self._ticker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._ticker.join()
+
+
+def as_error(finding: Finding, reports: Sequence[Finding]) -> GuestError:
+    """The exception that a report amounts to: its title, with function and device where that does not say them."""
+    function = f" in {finding.function}" if finding.function not in finding.title else ""
+    device = f" on {finding.device}" if finding.device not in finding.title else ""
+    return ERRORS.get(finding.kind, CrashError)(f"{finding.title}{function}{device}", reports)
