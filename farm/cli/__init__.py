@@ -1,0 +1,64 @@
+"""The `farm` command. Each subcommand is a module of its own, imported only when it is asked for."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from farm import __version__
+from farm.errors import FarmError, InfrastructureError, UserError
+from farm.model import Verdict
+
+# Name of the subcommand -> module with its `command`, and the line that `farm --help` shows for it.
+COMMANDS = {
+    "doctor": ("farm.cli.doctor", "Show the tools, the disk, the memory and the accelerator of this host."),
+    "build": ("farm.cli.build", "Build a kernel in a flavor."),
+    "image": ("farm.cli.image", "Build the guest image."),
+    "cache": ("farm.cli.cache", "List and prune what has been built."),
+    "run": ("farm.cli.run", "Run testcases against a kernel and tell whether it is good."),
+    "classify": ("farm.cli.classify", "Find the crash reports in console logs."),
+}
+
+# Exit status of a command that could not do its work, by whose fault that is.
+EXIT_USER = Verdict.STOP + 1
+EXIT_INFRASTRUCTURE = Verdict.STOP
+
+
+class _Commands(click.Group):
+    """A group that imports a subcommand's module when it is called, so that `farm --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="farm")
+def group() -> None:
+    """Build Linux kernels, boot them in QEMU on stacked storage, and find what breaks."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: a mistake or a failure of the host is one message and a status, never a traceback."""
+    try:
+        result: Any = group.main(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_USER)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted", err=True)
+        sys.exit(Verdict.STOP + 2)  # 130, as a shell reports an interrupt
+    except FarmError as error:
+        click.echo(f"farm: {error}", err=True)
+        sys.exit({UserError: EXIT_USER, InfrastructureError: EXIT_INFRASTRUCTURE}.get(type(error), Verdict.BAD))
+    sys.exit(result if isinstance(result, int) else 0)

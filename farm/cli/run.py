@@ -1,0 +1,139 @@
+"""`farm run`: the thin front of the pytest plugin."""
+
+import ast
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from farm.cli.options import options
+from farm.errors import BuildError, InfrastructureError, UserError
+from farm.host.cache import Store
+from farm.host.workdir import Workdir, data_directory
+from farm.image import build_image
+from farm.image.recipe import load_recipe
+from farm.kernel import build, ready_image
+from farm.model import Verdict
+from farm.options import OPTIONS, as_arguments, build_request
+from farm.progress import Display
+
+SENTENCES = {
+    Verdict.GOOD: "good: every testcase that ran passed",
+    Verdict.BAD: "bad: a testcase failed",
+    Verdict.SKIP: "skip: nothing could be judged",
+    Verdict.STOP: "stop: the host failed, the kernel was not judged",
+}
+
+
+@click.command()
+@click.argument("testcases", nargs=-1, metavar="[TESTCASE]...")
+@options(OPTIONS)
+@click.option("-n", "workers", metavar="N", help="Run N cells at a time; `auto`: as many as this host has CPUs.")
+@click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first failure.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr.")
+def command(
+    testcases: Sequence[str], workers: str | None, exitfirst: bool, as_json: bool, **given: Any
+) -> int:
+    """Run testcases against a kernel and tell whether it is good.
+
+    TESTCASE is a file, FILE::FUNCTION, or the name of one that comes with the farm; without any, all of those
+    run. The exit status is 0 for good, 1 for bad, 125 when nothing could be judged (the kernel does not compile,
+    everything was skipped), 128 and above when the host or the request is to blame.
+
+    \b
+    Example: farm run test_luks2.py --patch fix.patch --flavor lockdep
+    """
+    logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
+    places = list(resolve(testcases))
+    arguments = list(as_arguments(given))
+    try:
+        prepare(given)
+    except BuildError as error:
+        click.echo(f"farm: {error}", err=True)
+        return Verdict.SKIP
+    argv = [*places, "-v", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
+            *arguments, *(["-n", workers] if workers else []), *(["-x"] if exitfirst else [])]
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        return judge(argv, as_json=as_json)
+
+
+def prepare(given: Mapping[str, Any]) -> None:
+    """Build what the cells need before the first of them, where progress can be shown."""
+    workdir = Workdir.default()
+    store = Store(workdir.root / "store")
+    load_recipe(given["image_recipe"])  # before minutes of building: the name may be wrong
+    if given["kernel_image"]:
+        kernel = ready_image(given["kernel_image"])
+    else:
+        with Display() as display:
+            kernel = build(build_request(given), workdir, store, display)
+    _say("kernel", f"{kernel.id.release} {kernel.id.flavor}", kernel.cached)
+    image = build_image(given["image_recipe"], workdir, store, lambda phase: click.echo(f"image    {phase}", err=True))
+    _say("image", f"{given['image_recipe']} {image.digest[:12]}", image.cached)
+
+
+def _say(what: str, which: str, cached: bool) -> None:
+    click.echo(f"{what:8} {which} ({'cached' if cached else 'built now'})", err=True)
+
+
+def judge(argv: Sequence[str], *, as_json: bool) -> int:
+    """Run pytest, and turn what it saw into a verdict."""
+    import pytest  # noqa: PLC0415 - half a second that bad arguments need not wait for
+
+    from farm.plugin.outcomes import Outcomes  # noqa: PLC0415
+
+    outcomes = Outcomes()
+    status = pytest.main(list(argv), plugins=[outcomes])
+    if outcomes.interrupted:
+        raise KeyboardInterrupt
+    if status in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR):
+        raise UserError("the testcases could not be loaded; what pytest says of them is above.")
+    if status == pytest.ExitCode.INTERNAL_ERROR:
+        raise InfrastructureError("pytest failed; what it says is above")
+    verdict = outcomes.verdict
+    click.echo(f"verdict: {SENTENCES[verdict]}", err=as_json)
+    if as_json:
+        cells = [{**asdict(row), "outcome": row.outcome.value} for row in outcomes.rows.values()]
+        sys.__stdout__.write(json.dumps({  # type: ignore[union-attr]
+            "verdict": verdict.name.lower(), "status": int(verdict), "run": str(outcomes.run_directory),
+            "cells": cells}) + "\n")
+    return verdict
+
+
+def resolve(testcases: Sequence[str]) -> Iterator[str]:
+    """Testcases as pytest takes them.
+
+    Raises UserError, with the names that exist, for an unknown one: here, and not after minutes of building.
+    """
+    shipped = data_directory("testcases")
+    if not testcases:
+        yield str(shipped)
+    for testcase in testcases:
+        path, separator, function = testcase.partition("::")
+        places = [Path(path), shipped / path, shipped / f"{path}.py", shipped.parent / path]
+        found = next((place for place in places if place.exists()), None)
+        if found is None:
+            files = ", ".join(sorted(file.name for file in shipped.glob("test_*.py")))
+            raise UserError(f"there is no testcase {testcase}. The farm's own are {files}; "
+                            "the path of a file of your own works too.")
+        names = [] if found.is_dir() else defined(found)
+        if function and re.split(r"::|\[", function)[0] not in names:
+            raise UserError(f"{found} has no testcase {function}. It has {', '.join(names) or 'none'}.")
+        yield f"{found}{separator}{function}"
+
+
+def defined(path: Path) -> list[str]:
+    """Names of the testcases in a file. Raises UserError when it is no Python."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be loaded: {error}.") from error
+    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and node.name.lower().startswith("test")]

@@ -1,0 +1,83 @@
+"""The options that subcommands and the pytest plugin share, as a table that both click and pytest can be told."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.errors import UserError
+from farm.kernel import DEFAULT_FLAVOR, DEFAULT_SOURCE, BuildRequest
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, as click and pytest both can be told of it."""
+
+    flag: str
+    metavar: str
+    help: str
+    # Converts and checks the text.
+    kind: type[str] | type[int] | type[float] | type[Path] = str
+    # Given when the option is not; None shows no default.
+    default: str | None = None
+    # May be given several times; the value is a list.
+    multiple: bool = False
+    # The only values accepted, when not empty.
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+# Which kernel is built.
+BUILD_OPTIONS = (
+    Option("--source", "SOURCE", f"Kernel source package, debian:PACKAGE (default: {DEFAULT_SOURCE})."),
+    Option("--tree", "PATH", "Git repository with a kernel tree, instead of --source; it is never written to.", Path),
+    Option("--rev", "REV", "Revision of --tree (default: HEAD)."),
+    Option("--patch", "FILE", "Diff, `git format-patch` file or mbox to apply on top; may be repeated.", Path,
+           multiple=True),
+    Option("--flavor", "NAME", "Kernel configuration: base, lockdep, kasan, kmemleak, debuginfo, debug, or your own "
+           f"(default: {DEFAULT_FLAVOR}).", default=DEFAULT_FLAVOR),
+    Option("--config", "SYMBOL=VALUE", "Set one configuration symbol to y, m, n, a number or a string; may be "
+           "repeated.", multiple=True),
+    Option("--config-dir", "DIR", "Directory with your own flavors.toml and *.config.j2, searched first; may be "
+           "repeated.", Path, multiple=True),
+)
+
+# How cells are run.
+RUN_OPTIONS = (
+    Option("--kernel-image", "FILE", "A ready bzImage; nothing is built.", Path),
+    Option("--image-recipe", "NAME", "Guest image: a recipe's name or folder (default: debian).", default="debian"),
+    Option("--accel", "NAME", "Accelerator: auto, kvm or tcg; auto takes KVM only when it really boots the kernel "
+           "(default: auto).", default="auto", choices=("auto", "kvm", "tcg")),
+    Option("--seed", "N", "Seed of the workloads (default: random; it is recorded).", int),
+    Option("--duration", "SECONDS", "Length of each workload on the guest's clock (default: the testcase's own).",
+           float),
+    Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
+    Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),
+)
+
+OPTIONS = (*BUILD_OPTIONS, *RUN_OPTIONS)
+
+
+def build_request(given: Mapping[str, Any], jobs: int | None = None) -> BuildRequest:
+    """The build that the options ask for. Raises UserError when they contradict each other."""
+    source, tree, rev = given["source"], given["tree"], given["rev"]
+    if source and tree:
+        raise UserError("--source and --tree name two different kernels; give one of them.")
+    if rev and not tree:
+        raise UserError(f"--rev {rev} needs --tree: a source package has no revisions.")
+    return BuildRequest(
+        source=str(tree.absolute()) if tree else source or DEFAULT_SOURCE, rev=rev,
+        patches=tuple(path.absolute() for path in given["patch"]), flavor=given["flavor"],
+        overrides=tuple(given["config"]), config_dirs=tuple(path.absolute() for path in given["config_dir"]), jobs=jobs)
+
+
+def as_arguments(given: Mapping[str, Any]) -> Iterator[str]:
+    """The options as one would type them; those at their default are left out."""
+    for option in OPTIONS:
+        value = given[option.name]
+        for one in value if option.multiple else [value]:
+            if one is not None and str(one) != option.default:
+                yield from (option.flag, str(one))

@@ -1,0 +1,184 @@
+"""One cell: a testcase on its machine, from boot to result.json."""
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from farm import __version__
+from farm.deadline import Deadline
+from farm.errors import FarmError
+from farm.evidence import collect
+from farm.host.admission import admitted
+from farm.host.process import printable
+from farm.model import Cell, Finding, Machine, Outcome
+from farm.monitor import Monitor, watchdog_parameters
+from farm.options import as_arguments
+from farm.plugin.markers import duration_of, machine_of, stacks_of, tolerated_kinds
+from farm.plugin.session import FarmSession
+from farm.pressure import Pressure
+from farm.results.directory import CellDirectory
+from farm.stack import Assembly, Base, Stack
+from farm.target import Target
+from farm.verdict import outcome_of
+
+# A cell waits this long for the host to have room for its machine.
+ADMISSION_SECONDS = 4 * 3600.0
+
+
+class CellRun:
+    """A cell while it runs. Everything it starts is on its exit stack and ends in reverse order."""
+
+    def __init__(self, session: FarmSession, item: pytest.Item) -> None:
+        self._session = session
+        self._item = item
+        self._exit = ExitStack()
+        self._began = time.monotonic()
+        # Classes and parameters included.
+        self._name = item.nodeid.partition("::")[2]
+        self.durations: dict[str, float] = {}
+        self.stacks: tuple[Stack, ...] = stacks_of(item)
+        self.machine: Machine = machine_of(item, self.stacks)
+        self.workload_seconds = duration_of(item)
+        # Before the directory: kernel and image are built here when they are not yet, and that may fail.
+        self.pace = session.acceleration.pace
+        self.directory = CellDirectory(session.run_directory, item.nodeid)
+        self.monitor = Monitor(self.pace)
+        self.monitor.tolerate(*tolerated_kinds(item))
+        self.workloads: list[str] = []
+        self.pressures: list[str] = []
+        self.seed = session.seed
+        self.target: Target | None = None
+        self._outcome, self._title = Outcome.ERROR, "did not finish"
+        self._write()
+        self.directory.write_text("command", printable(self.command()) + "\n")
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the length of a block to the duration of a phase (`boot`, `setup`, `workload`, `teardown`)."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.durations[name] = self.durations.get(name, 0.0) + time.monotonic() - began
+
+    def boot(self) -> Target:
+        """Boot the machine, once the host has room for it."""
+        session = self._session
+        if session.kernel.config is not None:
+            self.directory.write_text("config", session.kernel.config.read_text(errors="replace"))
+        with self.phase("admission"):
+            admission = self._exit.enter_context(admitted(
+                session.workdir, cpus=self.machine.cpus, memory_mib=self.machine.memory_mib,
+                deadline=Deadline(ADMISSION_SECONDS)))
+        target = Target(
+            kernel=session.kernel.image, image=session.image, machine=self.machine,
+            acceleration=session.acceleration, directory=self.directory.path, monitor=self.monitor,
+            record=self.directory.record_command, ssh_port=self._item.config.option.ssh_port,
+            append=watchdog_parameters(self.pace))
+        self.target = self._exit.enter_context(target)
+        with self.phase("boot"):
+            target.start()
+        admission.covers(target.pid)
+        self.pace = self.monitor.pace = target.pace
+        self.monitor.ending = lambda: target.ending
+        self._exit.enter_context(self.monitor)
+        return target
+
+    def assemble(self, target: Target) -> dict[str, Assembly]:
+        """Build every stack of the testcase, by the serial of its namespace."""
+        namespaces = {namespace.serial: namespace for namespace in self.machine.namespaces}
+        release = self._session.kernel.id.release
+        assemblies = {}
+        with self.phase("setup"):
+            for stack in self.stacks:
+                base = Base(namespaces[stack.serial], target.block_device(stack.serial), release)
+                assembly = Assembly(target, stack, base, seed=self._session.seed, pace=target.pace)
+                assembly.build()
+                assemblies[stack.serial] = assembly
+        return assemblies
+
+    @contextmanager
+    def watch(self, workload: str) -> Iterator[Callable[[int], None]]:
+        """Record a workload, and let the monitor see its progress for the length of a block."""
+        self.workloads.append(workload)
+        with self.phase("workload"), self.monitor.workload(workload.partition(":")[0]) as progress:
+            yield progress
+
+    def pressure(self, target: Target) -> Pressure:
+        """The means to make memory scarce; what is applied is recorded."""
+        pressure = Pressure(
+            target, lambda command, arguments, end: target.qmp.execute(command, arguments, deadline=end),
+            memory_bytes=self.machine.memory_mib << 20, pace=target.pace)
+        self.pressures = pressure.applied
+        return pressure
+
+    def conclude(self, error: BaseException | None) -> BaseException | None:
+        """What the testcase really ended with: the kernel's own report outranks what followed from it.
+
+        Collects the evidence of a failure while the guest still runs.
+        """
+        cause = error
+        if self.target is not None and not isinstance(error, pytest.skip.Exception):
+            cause = self.monitor.failure() or error
+            # A full disk of this host looks like broken hardware to the guest.
+            cause = (self.target.trouble() or cause) if cause is not None else None
+        self._outcome = Outcome.SKIP if isinstance(cause, pytest.skip.Exception) else outcome_of(cause)
+        self._title = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
+        if self._outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None:
+            with self.phase("evidence"), suppress(FarmError, OSError):
+                collect(self.target.patient, self.directory.evidence, self.directory.console)
+        self._write()
+        return cause
+
+    def close(self) -> None:
+        """Tear the machine down and write the last word; a failure of the tear-down is the host's."""
+        try:
+            with self.phase("teardown"):
+                self._exit.close()
+        except FarmError as error:
+            if self._outcome is Outcome.PASS:
+                self._outcome, self._title = Outcome.ERROR, str(error)
+            raise
+        finally:
+            self.directory.write_reports(self.monitor.findings)
+            self._write()
+
+    def properties(self) -> Mapping[str, str]:
+        """What JUnit and the table of outcomes show of the cell."""
+        cell = self.cell()
+        return {
+            "kernel": f"{cell.kernel.source} {cell.kernel.release}".strip(),
+            "flavor": cell.kernel.flavor,
+            "machine": f"{self.machine.cpus} CPUs, {self.machine.memory_mib} MiB, "
+                       f"{len(self.machine.namespaces)} namespaces",
+            "stack": "; ".join(cell.stacks),
+            "accelerator": self._session.acceleration.name,
+            "seed": str(cell.seed),
+            "cell": str(self.directory.path),
+        }
+
+    def cell(self) -> Cell:
+        return Cell(
+            kernel=self._session.kernel.id, machine=self.machine, testcase=f"{self._item.path.name}::{self._name}",
+            stacks=tuple(str(stack) for stack in self.stacks), pressure=tuple(self.pressures),
+            workloads=tuple(self.workloads), seed=self.seed, duration=self.workload_seconds,
+            image=self._session.image.digest)
+
+    def command(self) -> list[str]:
+        """The command that repeats this cell on this host."""
+        given = {**vars(self._item.config.option), "seed": self._session.seed, "duration": self.workload_seconds,
+                 "accel": self._session.acceleration.name}
+        return ["farm", "run", f"{self._item.path}::{self._name}", *as_arguments(given)]
+
+    def _write(self) -> None:
+        findings: tuple[Finding, ...] = self.monitor.findings
+        self.directory.write_result(
+            self.cell(), self._outcome, title=self._title, findings=findings,
+            durations={**self.durations, "total": time.monotonic() - self._began},
+            facts={"accelerator": self._session.acceleration.name, "pace": self.pace.factor,
+                   "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
+                   "command": self.command()})

@@ -1,0 +1,110 @@
+"""The fixtures that testcases are written with. `pytest --fixtures` shows their docstrings."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from farm.errors import UserError
+from farm.guest.disk import Disk
+from farm.image import GuestImage
+from farm.kernel import Kernel
+from farm.monitor import Expectation
+from farm.plugin.cell import CellRun
+from farm.plugin.outcomes import CELL_KEY
+from farm.plugin.session import SESSION_KEY, FarmSession
+from farm.pressure import Pressure
+from farm.stack import Assembly
+from farm.target import Target
+from farm.workload import ChurnRunner, FioRunner, StressRunner
+from farm.workload.runner import Runner
+
+
+@pytest.fixture(scope="session")
+def farm_session(pytestconfig: pytest.Config) -> FarmSession:
+    """What all testcases of this process share."""
+    return pytestconfig.stash[SESSION_KEY]
+
+
+@pytest.fixture(scope="session")
+def kernel(farm_session: FarmSession) -> Kernel:
+    """The kernel under test, built or found in the cache."""
+    return farm_session.kernel
+
+
+@pytest.fixture(scope="session")
+def image(farm_session: FarmSession) -> GuestImage:
+    """The guest image, built or found in the cache."""
+    return farm_session.image
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest, farm_session: FarmSession) -> Iterator[CellRun]:
+    """The cell that this testcase is: its run directory, monitor and record."""
+    run = CellRun(farm_session, request.node)
+    request.node.stash[CELL_KEY] = run
+    yield run
+    run.close()
+
+
+@pytest.fixture
+def target(cell: CellRun) -> Target:
+    """The machine of the markers, booted and watched: run(argv), put, get, block_device(serial), qmp."""
+    return cell.boot()
+
+
+@pytest.fixture
+def stacks(cell: CellRun, target: Target) -> dict[str, Assembly]:
+    """All stacks of the markers, built and opened, by the serial of their namespace."""
+    if not cell.stacks:
+        raise UserError("a testcase that uses `stack` or `stacks` needs the marker: @pytest.mark.stack('data / ext4')")
+    return cell.assemble(target)
+
+
+@pytest.fixture
+def stack(stacks: dict[str, Assembly]) -> Assembly:
+    """The first stack of the markers, built and open: device, mountpoint, close(), open(), reopen(), sector_of()."""
+    return next(iter(stacks.values()))
+
+
+@pytest.fixture
+def disk(target: Target) -> Disk:
+    """The host's side of the disks: flip(serial, block or sector=, area="data" or "metadata"), read, write."""
+    return target.disk
+
+
+@pytest.fixture
+def expect(cell: CellRun, target: Target) -> Callable[[str], AbstractContextManager[Expectation]]:
+    """`with expect("dm-integrity"):` a verification error by this layer, and by no other, must show in the block."""
+    return cell.monitor.expecting
+
+
+@pytest.fixture
+def seed(farm_session: FarmSession) -> int:
+    """The seed of this run, for whatever a testcase draws by chance."""
+    return farm_session.seed
+
+
+@pytest.fixture
+def duration(cell: CellRun) -> float:
+    """Seconds that each workload lasts, on the guest's clock."""
+    return cell.workload_seconds
+
+
+def _runner(kind: type[Runner], name: str) -> Callable[..., Runner]:  # type: ignore[type-arg]
+    def make(cell: CellRun, target: Target) -> Runner:  # type: ignore[type-arg]
+        return kind(target, seed=cell.seed, duration=cell.workload_seconds, watch=cell.watch, pace=target.pace)
+
+    make.__doc__ = kind.__doc__
+    return pytest.fixture(name=name)(make)
+
+
+fio = _runner(FioRunner, "fio")
+stress = _runner(StressRunner, "stress")
+churn = _runner(ChurnRunner, "churn")
+
+
+@pytest.fixture
+def pressure(cell: CellRun, target: Target) -> Pressure:
+    """`with pressure("keep-free:free=64M"):` or `"balloon:memory=128M"`; swap is a layer of a stack."""
+    return cell.pressure(target)

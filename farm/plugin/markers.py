@@ -1,0 +1,85 @@
+"""From a testcase's markers to values: machine, stacks, duration."""
+
+import re
+from typing import Any
+
+import pytest
+
+from farm.errors import UserError
+from farm.guest.argv import check_machine
+from farm.model import Machine, Namespace
+from farm.stack import Stack, check_stack, parse_stack
+
+DEFAULT_DURATION = 10.0
+_SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
+
+
+def mebibytes(text: str | int) -> int:
+    """`512M`, `1G` or a plain number of MiB. Raises UserError for anything else, or less than 1 MiB."""
+    match = re.fullmatch(r"(\d+)([KMGT]?)(i?B)?", str(text))
+    size = int(int(match[1]) * _SIZES[match[2] or "M"]) if match else 0
+    if size < 1:
+        raise UserError(f"`{text}` is not a size. Write a number with M or G, for example 512M.")
+    return size
+
+
+def machine_of(item: pytest.Item, stacks: tuple[Stack, ...]) -> Machine:
+    """The machine that the markers `machine` and `namespace` describe, checked against what lies on it.
+
+    Raises UserError for an unknown argument, an impossible namespace or an impossible stack.
+    """
+    namespaces = tuple(_namespace(marker, item) for marker in _markers(item, "namespace"))
+    values: dict[str, Any] = {}
+    for marker in _markers(item, "machine"):
+        values |= marker.kwargs
+    unknown = values.keys() - {"cpus", "memory", "append"}
+    if unknown:
+        raise UserError(f"{item.nodeid}: the marker machine takes cpus, memory and append, not {', '.join(unknown)}.")
+    machine = Machine(
+        cpus=int(values.get("cpus", 2)), memory_mib=mebibytes(values.get("memory", "1G")),
+        namespaces=namespaces, append=tuple(values.get("append", ())))
+    check_machine(machine)
+    for stack in stacks:
+        check_stack(stack, namespaces)
+    return machine
+
+
+def stacks_of(item: pytest.Item) -> tuple[Stack, ...]:
+    """The stacks that the markers `stack` describe, in the order in which they are written."""
+    return tuple(parse_stack(*marker.args, **marker.kwargs) for marker in _markers(item, "stack"))
+
+
+def duration_of(item: pytest.Item) -> float:
+    """Seconds of a workload: the command line's, else the testcase's, else the default."""
+    given: float | None = item.config.option.duration
+    marker = item.get_closest_marker("duration")
+    return given if given is not None else float(marker.args[0]) if marker else DEFAULT_DURATION
+
+
+def tolerated_kinds(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(kind for marker in _markers(item, "tolerate") for kind in marker.args)
+
+
+def skip_reason(item: pytest.Item) -> str:
+    """Why the testcase makes no sense in the flavor under test, or ""."""
+    flavor = item.config.option.flavor
+    wanted = [name for marker in _markers(item, "flavor") for name in marker.args]
+    return f"made for flavor {' or '.join(wanted)}, not {flavor}" if wanted and flavor not in wanted else ""
+
+
+def _namespace(marker: pytest.Mark, item: pytest.Item) -> Namespace:
+    values = dict(marker.kwargs)
+    for size in ("size", "zone"):
+        if values.get(size):
+            values[f"{size}_mib"] = mebibytes(values[size])
+        values.pop(size, None)
+    try:
+        return Namespace(*marker.args, **values)
+    except TypeError as error:
+        raise UserError(f"{item.nodeid}: marker namespace: {str(error).removeprefix('Namespace.__init__() ')}. "
+                        "See `pytest --markers`.") from error
+
+
+def _markers(item: pytest.Item, name: str) -> list[pytest.Mark]:
+    """Markers in the order in which they stand in the file: pytest gives the closest, that is the last, first."""
+    return list(item.iter_markers(name))[::-1]

@@ -1,0 +1,145 @@
+"""From exceptions to outcomes: whom a failure blames, and how it is shown."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.errors import FarmError, GuestError, KernelError
+from farm.model import Finding, Outcome, Verdict
+from farm.plugin.cell import CellRun
+from farm.plugin.session import SESSION_KEY
+from farm.verdict import verdict_of
+
+CELL_KEY = pytest.StashKey[CellRun]()
+# Lines of a crash report shown below a failure; the whole report is in the run directory.
+SHOWN_LINES = 40
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the cell say what really happened, and file the report under whoever is to blame.
+
+    pytest calls what fails in a test's body a failure and everything else an error. Here the kernel fails and
+    the host errs, in whichever phase it shows: a kernel that does not boot is a failure of the testcase though
+    booting is set-up, and a host without memory is an error though the body noticed.
+    """
+    cell = item.stash.get(CELL_KEY, None)
+    error = call.excinfo.value if call.excinfo else None
+    if cell is not None and call.when in ("setup", "call") and (error is not None or call.when == "call"):
+        cause = cell.conclude(error)
+        if cause is not None and cause is not error:
+            call.excinfo = _raised(cause)
+            error = cause
+        item.user_properties[:] = [*item.user_properties, *cell.properties().items()]
+    report = yield
+    if isinstance(error, FarmError):
+        report.longrepr = explanation(error, cell)
+        report.outcome = "failed"
+        if isinstance(error, KernelError):
+            report.when = "call"
+        elif report.when == "call":
+            report.when = "setup"
+    elif isinstance(error, OSError | MemoryError) and call.when == "call":
+        report.when = "setup"
+    return report
+
+
+def _raised(cause: BaseException) -> pytest.ExceptionInfo[BaseException]:
+    """pytest wants an exception that was raised, with its traceback."""
+    try:
+        raise cause
+    except type(cause):
+        return pytest.ExceptionInfo.from_current()
+
+
+def explanation(error: FarmError, cell: CellRun | None) -> str:
+    """What the user reads below a failed testcase: the sentence, the report, where everything is."""
+    lines = str(error).splitlines()
+    raised = error.reports if isinstance(error, GuestError) else ()
+    reports = [report for report in raised if isinstance(report, Finding)]
+    if reports and reports[0].text:
+        text = reports[0].text.splitlines()
+        lines += ["", *text[:SHOWN_LINES]]
+        if len(text) > SHOWN_LINES:
+            lines.append(f"[{len(text) - SHOWN_LINES} more lines]")
+    if cell is not None:
+        lines += ["", f"cell: {cell.directory.path}"]
+    return "\n".join(printable(line) for line in lines)
+
+
+def printable(line: str) -> str:
+    """Guest output is hostile input: control characters must not reach the terminal."""
+    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
+
+
+@dataclass
+class Row:
+    """One line of the table of outcomes."""
+
+    testcase: str
+    outcome: Outcome
+    # What happened, in a line.
+    title: str = ""
+    # Wall seconds, all phases.
+    seconds: float = 0.0
+    # The cell's directory, "" for a testcase that never became a cell.
+    directory: str = ""
+
+
+_OUTCOMES = {"skipped": Outcome.SKIP, "passed": Outcome.PASS}
+_RANK = [Outcome.PASS, Outcome.SKIP, Outcome.ERROR, Outcome.FAIL]
+
+
+class Outcomes:
+    """Collects the outcomes of all testcases where the session is controlled, and prints the table."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.run_directory = Path()
+        # True after Ctrl-C, for which pytest has the same exit status as for a file that it cannot load.
+        self.interrupted = False
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.run_directory = config.stash[SESSION_KEY].run_directory
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        row = self.rows.setdefault(report.nodeid, Row(report.nodeid, Outcome.PASS))
+        outcome = _OUTCOMES.get(report.outcome) or (Outcome.FAIL if report.when == "call" else Outcome.ERROR)
+        row.seconds += report.duration
+        row.directory = str(dict(report.user_properties).get("cell", row.directory))
+        if _RANK.index(outcome) > _RANK.index(row.outcome):
+            row.outcome, row.title = outcome, _first_line(report)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict_of(row.outcome for row in self.rows.values())
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        rows = list(self.rows.values())
+        if not any(row.directory for row in rows):
+            return
+        terminalreporter.section("outcomes")
+        width = max(len(row.testcase) for row in rows)
+        colors = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.ERROR: "red", Outcome.SKIP: "yellow"}
+        for row in rows:
+            terminalreporter.write(f"{row.outcome.value:<6}", **{colors[row.outcome]: True})
+            terminalreporter.write(f"{row.testcase:<{width}} {row.seconds:7.1f} s  {row.title}".rstrip() + "\n")
+        terminalreporter.write_line(f"run directory: {self.run_directory}")
+
+
+def _first_line(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):  # a skip: (path, line, reason)
+        return str(report.longrepr[2])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr).splitlines()[0]
+
+

@@ -1,0 +1,111 @@
+"""Every mistake gets a sentence and a status, never a traceback, and leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def farm(tmp_path):
+    """Runs the real command in an empty directory with a cache and a temporary directory of its own."""
+    for name in ("cache", "tmp", "here"):
+        (tmp_path / name).mkdir()
+
+    def run(*argv, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "farm", *argv], check=False, capture_output=True, text=True, timeout=60,
+            cwd=tmp_path / "here",
+            env={**os.environ, "FARM_CACHE": str(tmp_path / "cache"), "FARM_TMPDIR": str(tmp_path / "tmp"),
+                 **environment},
+        )
+
+    yield run
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not (tmp_path / "here/runs").exists()
+
+
+def repository(path: Path) -> Path:
+    """A git repository that is no kernel tree."""
+    path.mkdir()
+    (path / "README").write_text("not a kernel\n")
+    for argv in (["init", "-q"], ["add", "-A"],
+                 ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *argv], cwd=path, check=True)
+    return path
+
+
+def check(done, *words):
+    assert done.returncode not in (0, 1), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("argv", "words"), [
+    (["run", "test_nothing.py"], ["no testcase test_nothing.py", "test_luks2.py"]),
+    (["run", "--rev", "v6.12"], ["--rev v6.12 needs --tree"]),
+    (["run", "--source", "debian:linux-source-6.12", "--tree", "."], ["two different kernels"]),
+    (["run", "--accel", "xen"], ["xen"]),
+    (["run", "--seed", "many"], ["many"]),
+    (["run", "--kernel-image", "/nowhere/bzImage"], ["/nowhere/bzImage", "No such file"]),
+    (["run", "--kernel-image", "/etc/passwd"], ["no bzImage"]),
+    (["run", "--flavor", "strawberry"], ["strawberry", "base", "lockdep"]),
+    (["run", "--config", "XFS_FS"], ["XFS_FS"]),
+    (["run", "--config", "=y"], ["=y"]),
+    (["run", "--patch", "/nowhere/fix.patch"], ["/nowhere/fix.patch"]),
+    (["run", "--tree", "/nowhere"], ["/nowhere"]),
+    (["run", "--image-recipe", "gentoo"], ["gentoo", "debian"]),
+    (["build", "--source", "debian:linux-source-0.1"], ["linux-source-0.1", "apt-get install"]),
+    (["build", "--source", "tar:linux"], ["tar:linux"]),
+    (["cache", "prune", "--max-size", "big"], ["big"]),
+    (["classify", "/nowhere/console.log"], ["/nowhere/console.log"]),
+    (["frobnicate"], ["frobnicate"]),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_sentence(farm, argv, words):
+    check(farm(*argv), *words)
+
+
+def test_tree_that_is_no_kernel(farm, tmp_path):
+    check(farm("build", "--tree", str(repository(tmp_path / "tree"))), "kernel tree", str(tmp_path / "tree"))
+
+
+def test_unknown_revision(farm, tmp_path):
+    check(farm("build", "--tree", str(repository(tmp_path / "tree")), "--rev", "v99"), "v99")
+
+
+def test_directory_that_is_no_repository(farm, tmp_path):
+    check(farm("build", "--tree", str(tmp_path)), str(tmp_path), "git")
+
+
+def test_undefined_template_variable(farm, tmp_path):
+    flavors = tmp_path / "flavors"
+    flavors.mkdir()
+    (flavors / "flavors.toml").write_text('[mine]\ndescription = "mine"\nextends = ["base"]\nfragments = ["mine"]\n')
+    (flavors / "mine.config.j2").write_text("# my own\nCONFIG_NR_CPUS={{ how_many }}\n")
+    check(farm("build", "--config-dir", str(flavors), "--flavor", "mine"), "how_many", "mine.config.j2", "2")
+
+
+def test_missing_tool_names_the_doctor(farm, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("git", "sh"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    done = farm("build", "--source", "debian:linux-source-6.12", PATH=str(tools))
+    check(done, "farm doctor")
+
+
+def test_cache_that_cannot_be_written(farm, tmp_path):
+    (tmp_path / "file").write_text("")
+    check(farm("image", FARM_CACHE=str(tmp_path / "file")), str(tmp_path / "file"), "FARM_CACHE")
+
+
+@pytest.mark.parametrize(("text", "name", "said"), [
+    ("def test_a(:\n", "test_it.py", "line 1"),
+    ("def test_a(): pass\n", "test_it.py::test_b", "It has test_a."),
+])
+def test_testcase_that_cannot_be_loaded(farm, tmp_path, text, name, said):
+    (tmp_path / "here/test_it.py").write_text(text)
+    check(farm("run", name), "test_it.py", said)
