@@ -16,6 +16,7 @@ from farm.deadline import Deadline, Pace
 from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
 from farm.model import Finding
 from farm.oops import Parser
+from farm.watchdogs import NO_PROGRESS
 
 # How a report of each kind fails a cell; kinds not named here are crashes.
 ERRORS: Mapping[str, type[GuestError]] = {
@@ -34,36 +35,10 @@ ERRORS: Mapping[str, type[GuestError]] = {
 # and a file system above may complain about it (block/blk-core.c, blk_status_to_str and its callers).
 COMPANIONS = frozenset({"io-error", "fs-shutdown"})
 
-# Base seconds (KVM) of the watchdogs, in the order in which they have to fire so that one hang always gets
-# the same title: the guest's own first, from the most to the least specific, then the farm's.
-RCU_STALL = 4.0
-WORKQUEUE_STALL = 5.0
-SOFT_LOCKUP = 6.0
-HUNG_TASK = 8.0
-NO_PROGRESS = 14.0
 # Late output after the first report: base seconds for all of it, and the quiet that ends it early.
 GRACE = 1.0
 QUIET = 0.5
 TICK = 0.2
-
-
-def watchdog_parameters(pace: Pace) -> tuple[str, ...]:
-    """Kernel command line that sets the guest's watchdogs in order, stretched to the pace.
-
-    A soft lockup is reported after twice watchdog_thresh (kernel/watchdog.c, get_softlockup_thresh); sysctls
-    on the command line are set before init runs (fs/proc/proc_sysctl.c, do_sysctl_args).
-    """
-    def whole(base: float) -> int:
-        return max(3, round(pace.seconds(base)))
-
-    return (
-        f"rcupdate.rcu_cpu_stall_timeout={whole(RCU_STALL)}",
-        f"workqueue.watchdog_thresh={whole(WORKQUEUE_STALL)}",
-        f"sysctl.kernel.watchdog_thresh={min(60, whole(SOFT_LOCKUP / 2))}",
-        f"sysctl.kernel.hung_task_timeout_secs={whole(HUNG_TASK)}",
-        f"sysctl.kernel.hung_task_check_interval_secs={max(1, whole(HUNG_TASK) // 4)}",
-        "sysctl.kernel.hung_task_warnings=-1",
-    )
 
 
 @dataclass

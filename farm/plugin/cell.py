@@ -15,7 +15,7 @@ from farm.evidence import collect
 from farm.host.admission import admitted
 from farm.host.process import printable
 from farm.model import Cell, Finding, Machine, Outcome
-from farm.monitor import Monitor, watchdog_parameters
+from farm.monitor import Monitor
 from farm.options import as_arguments
 from farm.plugin.markers import duration_of, machine_of, stacks_of, tolerated_kinds
 from farm.plugin.session import FarmSession
@@ -24,6 +24,7 @@ from farm.results.directory import CellDirectory
 from farm.stack import Assembly, Base, Stack
 from farm.target import Target
 from farm.verdict import outcome_of
+from farm.watchdogs import watchdog_parameters
 
 # A cell waits this long for the host to have room for its machine.
 ADMISSION_SECONDS = 4 * 3600.0
