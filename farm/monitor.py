@@ -148,7 +148,9 @@ class Monitor:
         if self.tripped:
             raise self.failure() or InfrastructureError("the monitor was stopped")
         if not expectation.seen:
-            raise VerificationError(f"announced corruption went unnoticed: no report by {layer}", self.findings)
+            unnoticed = Finding("unnoticed", f"announced corruption went unnoticed: no report by {layer}",
+                                signature=f"unnoticed:{layer}", layer=layer)
+            raise VerificationError(unnoticed.title, (unnoticed, *self.findings))
 
     # -- what it concludes
 

@@ -1,9 +1,37 @@
-"""From the outcomes of testcases to the verdict on a revision."""
+"""From the outcomes of testcases to the verdict on a revision, and what a failure is known by."""
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from farm.errors import FarmError, KernelError
-from farm.model import Outcome, Verdict
+from farm.errors import FarmError, GuestError, KernelError
+from farm.model import Finding, Outcome, Verdict
+
+# What changes from run to run in a sentence about the same failure.
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What ended a testcase that did not pass: the same words for the same bug in whichever run it shows."""
+
+    # Kind of the crash report; without one `assertion`, or the farm's word: `boot`, `hang`, `workload`, `command`, …
+    kind: str
+    # What happened, in a line.
+    title: str
+    # The function where the bug is, or "".
+    function: str = ""
+    signature: str = ""
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The first report that counts in what the testcase ended with, else the exception itself."""
+    for report in error.reports if isinstance(error, GuestError) else ():
+        if isinstance(report, Finding) and not report.suppressed:
+            return Cause(report.kind, report.title, report.function, report.signature)
+    title = (str(error).splitlines() or [type(error).__name__])[0]
+    kind = type(error).__name__.removesuffix("Error").lower() if isinstance(error, FarmError) else "assertion"
+    return Cause(kind, title, signature=f"{kind}:{_NUMBERS.sub('N', title)}")
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 
 import pytest
 
@@ -23,7 +24,7 @@ from farm.pressure import Pressure
 from farm.results.directory import CellDirectory
 from farm.stack import Assembly, Base, Stack
 from farm.target import Target
-from farm.verdict import outcome_of
+from farm.verdict import Cause, cause_of, outcome_of
 from farm.watchdogs import watchdog_parameters
 
 # A cell waits this long for the host to have room for its machine.
@@ -54,6 +55,9 @@ class CellRun:
         self.seed = session.seed
         self.target: Target | None = None
         self._outcome, self._title = Outcome.ERROR, "did not finish"
+        self._cause: Cause | None = None
+        # The guest reached its ready line.
+        self._ready = False
         self._write()
         self.directory.write_text("command", printable(self.command()) + "\n")
 
@@ -83,6 +87,7 @@ class CellRun:
         self.target = self._exit.enter_context(target)
         with self.phase("boot"):
             target.start()
+        self._ready = True
         admission.covers(target.pid)
         self.pace = self.monitor.pace = target.pace
         self.monitor.ending = lambda: target.ending
@@ -129,6 +134,7 @@ class CellRun:
             cause = (self.target.trouble() or cause) if cause is not None else None
         self._outcome = Outcome.SKIP if isinstance(cause, pytest.skip.Exception) else outcome_of(cause)
         self._title = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
+        self._cause = cause_of(cause) if cause is not None else None
         if self._outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None:
             with self.phase("evidence"), suppress(FarmError, OSError):
                 collect(self.target.patient, self.directory.evidence, self.directory.console)
@@ -182,4 +188,5 @@ class CellRun:
             durations={**self.durations, "total": time.monotonic() - self._began},
             facts={"accelerator": self._session.acceleration.name, "pace": self.pace.factor,
                    "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
-                   "command": self.command()})
+                   "command": self.command(), "ready": self._ready,
+                   "cause": asdict(self._cause) if self._cause else None})

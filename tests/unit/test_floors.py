@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"guest"}),
     frozenset({"stack", "pressure", "workload"}),
     frozenset({"monitor", "watchdogs", "target", "evidence", "probe"}),
-    frozenset({"verdict", "results", "options", "progress", "bisect", "repro", "qualify", "report"}),
+    frozenset({"verdict", "results", "options", "progress", "trial", "bisect", "repro", "qualify", "report"}),
     frozenset({"plugin", "cli", "__main__"}),
 )
 # Floors whose parts do not know of each other.

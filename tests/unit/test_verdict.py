@@ -1,8 +1,8 @@
 import pytest
 
 from farm.errors import BootError, BuildError, CrashError, InfrastructureError, UserError, VerificationError
-from farm.model import Outcome, Verdict
-from farm.verdict import outcome_of, verdict_of
+from farm.model import Finding, Outcome, Verdict
+from farm.verdict import cause_of, outcome_of, verdict_of
 
 
 @pytest.mark.parametrize(("error", "outcome"), [
@@ -36,3 +36,23 @@ def test_verdict_of_a_run(outcomes, verdict):
 def test_verdicts_are_the_exit_codes_of_git_bisect_run():
     assert [int(verdict) for verdict in (Verdict.GOOD, Verdict.BAD, Verdict.SKIP)] == [0, 1, 125]
     assert Verdict.STOP >= 128
+
+
+PANIC = Finding("panic", "kernel panic: no", function="crypt_map", signature="abc")
+
+
+@pytest.mark.parametrize(("error", "kind", "function"), [
+    (CrashError("panic", (PANIC,)), "panic", "crypt_map"),
+    (CrashError("panic", (Finding("warning", "noise", suppressed=True), PANIC)), "panic", "crypt_map"),
+    (BootError("no ready line\nconsole"), "boot", ""),
+    (AssertionError("1 != 2"), "assertion", ""),
+    (InfrastructureError("QEMU ended"), "infrastructure", ""),
+])
+def test_a_failure_is_known_by_its_first_report_that_counts(error, kind, function):
+    cause = cause_of(error)
+    assert (cause.kind, cause.function) == (kind, function)
+    assert "\n" not in cause.title
+
+
+def test_numbers_do_not_make_another_bug():
+    assert cause_of(AssertionError("read 0x1f at 77")).signature == cause_of(AssertionError("read 0x2 at 8")).signature

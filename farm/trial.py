@@ -1,0 +1,114 @@
+"""A farm command as a process of its own: `farm build` and `farm run`, and what they left behind.
+
+Whoever judges many kernels (bisection, qualification) runs each in a fresh process: what one revision does to it
+never touches the next, and it can be stopped from another thread.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.deadline import Deadline
+from farm.errors import InfrastructureError
+from farm.host import process
+from farm.model import Outcome
+from farm.results.directory import RESULT
+from farm.verdict import Cause
+
+# Beyond the longest build or run; each has deadlines of its own within.
+SECONDS = 24 * 3600.0
+
+
+class Command:
+    """A farm command that is running; standard error goes to `log`, standard output is one JSON object or nothing."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, *, nice: int = 0) -> None:
+        self._log = log
+        self._began = time.monotonic()
+        self._stopped = False
+        first = ["nice", "-n", str(nice)] if nice else []
+        with log.open("ab") as errors:
+            self._child = process.spawn(
+                [*first, sys.executable, "-m", "farm", *arguments], stdout=subprocess.PIPE, stderr=errors)
+
+    def stop(self) -> None:
+        """End it from another thread; `wait` then returns."""
+        self._stopped = True
+        process.stop(self._child)
+
+    def wait(self) -> "Ended":
+        """Wait for its end. Raises InfrastructureError when it never comes."""
+        with process.running(self._child):
+            try:
+                out, _ = self._child.communicate(timeout=Deadline(SECONDS).remaining())
+            except subprocess.TimeoutExpired as error:
+                raise InfrastructureError(
+                    f"a command of the farm did not end in {SECONDS:.0f} s; what it said is in {self._log}") from error
+        answer = None
+        with suppress(ValueError, IndexError):
+            answer = json.loads(out.splitlines()[-1])
+        return Ended(self._child.returncode, answer, self._log, time.monotonic() - self._began, self._stopped)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A farm command that has ended."""
+
+    # Exit status; negative is the signal that ended it.
+    status: int
+    # What it printed as JSON; None when it printed none.
+    answer: Any
+    log: Path
+    # Wall time.
+    seconds: float
+    # We ended it.
+    stopped: bool
+
+    @property
+    def said(self) -> str:
+        """What it said last for its user, without the prefix: the line that begins with `farm: ` and all below."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        first = max((number for number, line in enumerate(lines) if line.startswith("farm: ")), default=len(lines) - 1)
+        return "\n".join(lines[max(first, 0):]).removeprefix("farm: ").strip()
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a cell's result.json says."""
+
+    testcase: str
+    outcome: Outcome
+    title: str
+    # Its directory; None for a testcase that never became a cell.
+    directory: Path | None = None
+    # The guest reached its ready line.
+    ready: bool = False
+    # What ended it, when it did not pass.
+    cause: Cause | None = None
+    # Every crash report that is not suppressed, earliest first.
+    findings: tuple[Cause, ...] = ()
+
+
+def cells(run: Ended) -> tuple[CellResult, ...]:
+    """The cells of a `farm run --json`, with what their directories say; none when it ran none."""
+    return tuple(_cell(row) for row in (run.answer or {}).get("cells", ()))
+
+
+def _cell(row: dict[str, Any]) -> CellResult:
+    about: dict[str, Any] = {}
+    directory = Path(row["directory"]) if row["directory"] else None
+    if directory is not None:
+        with suppress(OSError, ValueError):
+            about = json.loads((directory / RESULT).read_bytes())
+    cause = about.get("cause")
+    return CellResult(
+        testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
+        ready=bool(about.get("ready")), cause=Cause(**cause) if cause else None,
+        findings=tuple(Cause(one["kind"], one["title"], one["function"], one["signature"])
+                       for one in about.get("findings", ()) if not one["suppressed"]))

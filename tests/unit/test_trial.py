@@ -1,0 +1,45 @@
+import json
+import threading
+
+from farm import trial
+from farm.model import Cell, Finding, KernelId, Machine, Outcome
+from farm.results.directory import CellDirectory
+from farm.verdict import Cause
+
+CELL = Cell(KernelId("debian:linux-source-6.12", "6.12.117-farm", "base"), Machine(), "test_pi.py::test_it")
+
+
+def test_a_command_answers_in_json(tmp_path):
+    ended = trial.Command(["cache", "list", "--json"], tmp_path / "log").wait()
+    assert ended.status == 0
+    assert ended.answer is not None
+
+
+def test_what_it_said_to_its_user_is_at_hand(tmp_path):
+    ended = trial.Command(["build", "--json", "--rev", "v6.12"], tmp_path / "log").wait()
+    assert (ended.status, ended.answer) == (129, None)
+    assert ended.said == "--rev v6.12 needs --tree: a source package has no revisions."
+
+
+def test_it_can_be_stopped_from_another_thread(tmp_path):
+    command = trial.Command(["classify", "/dev/zero"], tmp_path / "log")
+    stopper = threading.Thread(target=command.stop)
+    stopper.start()
+    ended = command.wait()
+    stopper.join()
+    assert ended.stopped
+    assert ended.status != 0
+
+
+def test_cells_tell_cause_and_findings(tmp_path):
+    directory = CellDirectory(tmp_path, "test_pi.py::test_it")
+    findings = (Finding("warning", "noise", suppressed=True), Finding("panic", "kernel panic", "f", signature="s"))
+    directory.write_result(CELL, Outcome.FAIL, title="kernel panic in f", findings=findings,
+                           facts={"ready": True, "cause": {"kind": "panic", "title": "t", "function": "f",
+                                                           "signature": "s"}})
+    row = {"testcase": "test_pi.py::test_it", "outcome": "fail", "title": "t", "directory": str(directory.path)}
+    ended = trial.Ended(1, json.loads(json.dumps({"cells": [row, {**row, "directory": ""}]})), tmp_path, 1.0, False)
+    first, second = trial.cells(ended)
+    assert (first.ready, first.cause) == (True, Cause("panic", "t", "f", "s"))
+    assert first.findings == (Cause("panic", "kernel panic", "f", "s"),)
+    assert (second.outcome, second.directory, second.findings) == (Outcome.FAIL, None, ())
