@@ -1,12 +1,14 @@
 """The monitor: watches a running guest from outside and says when, and why, a cell is over.
 
-It hears the console (every byte), QEMU's events and the finished I/O of the workloads. A report that nobody
-announced trips it: waiting commands end at once, late output gets a short grace, and the first real report
-gives the failure its name, whatever followed from it.
+It hears the console (every byte), QEMU's events and the finished I/O of the workloads, and looks for signs of life.
+A report that nobody announced trips it: waiting commands end at once, late output gets a short grace, and the first
+real report gives the failure its name, whatever followed from it. That stands within five seconds of the signal.
 """
 
 import threading
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,7 @@ from typing import Any
 
 from farm.deadline import Deadline, Pace
 from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
+from farm.liveness import Liveness
 from farm.model import Finding
 from farm.oops import Parser
 from farm.watchdogs import NO_PROGRESS
@@ -39,6 +42,12 @@ COMPANIONS = frozenset({"io-error", "fs-shutdown"})
 GRACE = 1.0
 QUIET = 0.5
 TICK = 0.2
+# Wall seconds from the first bytes of a report until it counts as complete though the console goes on, and from any
+# deciding signal until the verdict stands: a maintainer does not wait for a slow guest's last words.
+REPORT_SECONDS = 3.0
+VERDICT_SECONDS = 4.0
+# Pieces of the console whose time of arrival is remembered.
+_ARRIVALS = 4096
 
 
 @dataclass
@@ -63,23 +72,32 @@ class Monitor:
     """Collects what a guest says and does; thread-safe, one for each boot."""
 
     def __init__(
-        self, pace: Pace, *, clock: Callable[[], float] = time.monotonic, ending: Callable[[], str] = str
+        self, pace: Pace, *, clock: Callable[[], float] = time.monotonic, liveness: Liveness | None = None
     ) -> None:
         # How slow the guest is; a slow boot may have told more since.
         self.pace = pace
+        # Asked while ticking.
+        self.liveness = liveness
         self._clock = clock
-        # Asked while ticking: how QEMU ended, "" while it runs.
-        self.ending = ending
         self._lock = threading.RLock()
         self._parser = Parser()
         self._findings: list[Finding] = []
-        self._unexpected: list[Finding] = []
+        # With the moment of the signal each.
+        self._unexpected: list[tuple[Finding, float]] = []
         self._expectations: list[Expectation] = []
         self._tolerated: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._heard = clock()
+        # Where in the console's stream a piece begins, and when it came.
+        self._received = 0
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
+        # Since when a report has been under way; None while none is.
+        self._pending: float | None = None
         self._tripped = threading.Event()
-        self._first_cause: FarmError | None = None
+        # When the first signal came that a failure can be named after.
+        self._signal: float | None = None
+        self._first_cause: tuple[FarmError, float] | None = None
+        self._verdict: tuple[FarmError, float] | None = None
         self._stop = threading.Event()
         self._ticker = threading.Thread(target=self._tick_until_stopped, name="farm-monitor", daemon=True)
 
@@ -88,14 +106,19 @@ class Monitor:
     def console(self, data: bytes) -> None:
         """Take console bytes as they come."""
         with self._lock:
-            self._heard = self._clock()
+            self._heard = now = self._clock()
+            self._arrivals.append((self._received, now))
+            self._received += len(data)
             self._sort(self._parser.feed(data))
+            self._pending = (self._pending or now) if self._parser.pending else None
 
     def event(self, name: str, data: Mapping[str, Any]) -> None:
         """Take an event of QEMU's (QMP); a reset or shutdown by the guest is a reboot nobody asked for."""
+        if self.liveness is not None:
+            self.liveness.event(name, self._clock())
         if name in ("RESET", "SHUTDOWN") and data.get("guest"):
             reason = data.get("reason", name.lower())
-            self._found(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"))
+            self._found(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"), self._clock())
 
     def tolerate(self, *kinds: str) -> None:
         """Reports of these kinds do not fail the cell (an OOM kill where memory is meant to run out)."""
@@ -174,36 +197,61 @@ class Monitor:
         while not self._is_quiet() and deadline.sleep(TICK / 4):
             pass
         with self._lock:
-            self._sort(self._parser.flush())
+            self._flush()
 
     def failure(self) -> FarmError | None:
-        """What ended the cell: the first unexpected report after the grace, else the first other cause."""
-        self.settle(self.pace.deadline(GRACE))
-        with self._lock:
-            reports = tuple(self._unexpected)
-        for finding in reports:
-            if not finding.suppressed:
-                return as_error(finding, reports)
-        return self._first_cause
+        """What ended the cell: the first unexpected report after the grace, else the first other cause.
 
-    def trip(self, cause: FarmError) -> None:
-        """End the cell for a reason that is not on the console; only the first cause is kept."""
+        Decided once: what the console says later changes nothing.
+        """
+        if self._verdict is None:
+            self.settle(Deadline(self._grace()))
         with self._lock:
-            self._first_cause = self._first_cause or cause
-        self._tripped.set()
+            self._verdict = self._verdict or self._decide()
+            return self._verdict[0] if self._verdict else None
+
+    @property
+    def signalled(self) -> float | None:
+        """When the signal came that decided about the failure, on the monotonic clock; None before `failure`."""
+        return self._verdict[1] if self._verdict else None
+
+    def trip(self, cause: FarmError, at: float | None = None) -> None:
+        """End the cell for a reason that is not on the console, known since `at`; only the first cause is kept."""
+        with self._lock:
+            self._first_cause = self._first_cause or (cause, self._clock() if at is None else at)
+            self._trip(self._first_cause[1])
 
     # -- inner workings
 
-    def _found(self, finding: Finding) -> None:
-        with self._lock:
-            self._sort([finding])
+    def _grace(self) -> float:
+        """Seconds that late output has."""
+        grace = self.pace.seconds(GRACE)
+        return grace if self._signal is None else min(grace, max(0.0, self._signal + VERDICT_SECONDS - self._clock()))
 
-    def _sort(self, findings: Sequence[Finding]) -> None:
+    def _decide(self) -> tuple[FarmError, float] | None:
+        reports = tuple(finding for finding, _ in self._unexpected)
+        return next(((as_error(finding, reports), at) for finding, at in self._unexpected), self._first_cause)
+
+    def _found(self, finding: Finding, at: float) -> None:
+        """Take a report that is not on the console."""
+        with self._lock:
+            self._sort([finding], at)
+
+    def _sort(self, findings: Sequence[Finding], at: float | None = None) -> None:
         for finding in findings:
             self._findings.append(finding)
             if not (finding.suppressed or finding.kind in self._tolerated or self._announced(finding)):
-                self._unexpected.append(finding)
-                self._tripped.set()
+                self._unexpected.append((finding, self._arrival(finding.start) if at is None else at))
+                self._trip(self._unexpected[-1][1])
+
+    def _trip(self, at: float) -> None:
+        self._signal = at if self._signal is None else self._signal
+        self._tripped.set()
+
+    def _arrival(self, offset: int) -> float:
+        """When the console's byte at an offset came, or the first of those that are remembered."""
+        index = bisect_right(self._arrivals, offset, key=lambda piece: piece[0]) - 1
+        return self._arrivals[max(0, index)][1] if self._arrivals else self._clock()
 
     def _announced(self, finding: Finding) -> bool:
         for expectation in self._expectations:
@@ -222,27 +270,36 @@ class Monitor:
         """Complete quiet reports and look for hangs; the ticker's thread calls it, tests may too."""
         now = self._clock()
         with self._lock:
-            if self._is_quiet():
-                self._sort(self._parser.flush())
-            late = [name for name, watch in self._watches.items()
-                    if now - watch.changed > self.pace.seconds(NO_PROGRESS)]
-        for name in late:
-            self._no_progress(name)
-        if not self.tripped and (ending := self.ending()):
-            self.trip(InfrastructureError(ending))
+            if self._is_quiet() or (self._pending is not None and now > self._pending + REPORT_SECONDS):
+                self._flush()
+            limits = {name: watch.changed + self.pace.seconds(NO_PROGRESS) for name, watch in self._watches.items()}
+        for name, limit in limits.items():
+            if now > limit:
+                self._no_progress(name, limit)
+        if self.liveness is None or self.tripped or (death := self.liveness.check(now, self._heard, self.pace)) is None:
+            return
+        if isinstance(death.cause, Finding):
+            self._found(death.cause, death.at)
+        else:
+            self.trip(death.cause, death.at)
+
+    def _flush(self) -> None:
+        """Take what is under way as complete."""
+        self._sort(self._parser.flush())
+        self._pending = None
 
     def _is_quiet(self) -> bool:
         """Nothing more is to come: a report under way may pause on a slow machine, anything else not."""
         pause = max(QUIET, self.pace.seconds(QUIET)) if self._parser.pending else QUIET
         return self._clock() - self._heard > pause
 
-    def _no_progress(self, name: str) -> None:
+    def _no_progress(self, name: str, at: float) -> None:
         seconds = self.pace.seconds(NO_PROGRESS)
         finding = Finding("no-progress", f"no progress in {name}", signature=f"no-progress:{name}")
         with self._lock:
             if any(one.kind == finding.kind for one in self._findings):
                 return
-            self._sort([replace(finding, text=f"{name} finished no I/O for {seconds:.0f} s")])
+            self._sort([replace(finding, text=f"{name} finished no I/O for {seconds:.0f} s")], at)
 
     def __enter__(self) -> "Monitor":
         self._ticker.start()

@@ -160,8 +160,9 @@ class Target:
 
     def stop(self) -> None:
         """Power off, the hard way; harmless when off. The disks keep what was written to them."""
-        self._power.close()
+        # First, so that whoever watches does not take the end of QEMU for its own doing.
         self._qemu = self._ssh = None
+        self._power.close()
         with self._lock:
             if self._state is not State.BROKEN:
                 self._state = State.OFF

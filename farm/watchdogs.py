@@ -10,7 +10,13 @@ RCU_STALL = 4.0
 WORKQUEUE_STALL = 5.0
 SOFT_LOCKUP = 6.0
 HUNG_TASK = 8.0
+# All CPUs with interrupts off, which no watchdog above sees: later than a hard lockup detector, where there is one.
+FREEZE = 7.0
+# A boot in which the console says nothing more.
+BOOT_SILENCE = 10.0
 NO_PROGRESS = 14.0
+# Questions over ssh that nobody answers.
+SILENCE = 16.0
 
 # The kernel takes no more for watchdog_thresh (kernel/watchdog.c, watchdog_sysctls): a slower guest keeps the order.
 MOST_THRESHOLD = 60

@@ -1,15 +1,37 @@
 """The guest as whoever collects evidence sees it: also broken, also dead."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError
 from farm.guest.qemu import Qemu
+from farm.guest.registers import Cpu, parse_cpus, parse_words
 from farm.guest.shell import CommandResult
 from farm.guest.ssh import Ssh
+from farm.host import process
 
 # A guest that is asked without a deadline gets this many seconds.
 ANSWER_SECONDS = 30.0
+# QEMU answers in milliseconds, also for a dead guest; one that is starved gets this many seconds.
+MONITOR_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Vital:
+    """What can be told of a running QEMU and its guest at one moment, without asking the guest."""
+
+    # When QEMU was started, on the monotonic clock.
+    started: float
+    # State of QEMU's process, a letter, and how often it has been scheduled so far.
+    state: str
+    switches: int
+    # Whether the guest's userspace has shown itself.
+    userspace: bool = False
+    # Seconds that the guest's ssh has owed an answer.
+    owing: float = 0.0
+    # Whether the ssh connection broke.
+    lost: bool = False
 
 
 class Patient:
@@ -34,6 +56,36 @@ class Patient:
     def human_monitor(self, command: str, deadline: Deadline) -> str:
         """Ask QEMU's own monitor. Raises InfrastructureError when QEMU is gone or does not answer."""
         return self._present().qmp.human(command, deadline=deadline)
+
+    @property
+    def ending(self) -> str:
+        """How QEMU ended by itself, in a sentence; "" while it runs or is off."""
+        return self._qemu.ending() if self._qemu is not None and not self._qemu.alive else ""
+
+    def vital(self) -> Vital | None:
+        """The signs of life at this moment; None while the target is off."""
+        if self._qemu is None:
+            return None
+        state, switches = process.scheduling(self._qemu.pid)
+        pulse = self._ssh.pulse if self._ssh is not None else None
+        return Vital(
+            self._qemu.started, state, switches, userspace=self._ssh is not None,
+            owing=pulse.owing if pulse else 0.0, lost=pulse is not None and pulse.lost)
+
+    def cpus(self) -> list[Cpu] | None:
+        """Where the CPUs stand, those in 64-bit mode; None when QEMU does not answer."""
+        try:
+            return parse_cpus(self.human_monitor("info registers -a", Deadline(MONITOR_SECONDS)))
+        except InfrastructureError:
+            return None
+
+    def stack(self, cpu: Cpu, words: int) -> list[int]:
+        """The innermost words of eight bytes on a CPU's stack; empty when QEMU does not answer."""
+        try:
+            return parse_words(self._present().qmp.human(
+                f"x /{words}gx {cpu.rsp:#x}", deadline=Deadline(MONITOR_SECONDS), cpu=cpu.index))
+        except InfrastructureError:
+            return []
 
     def _present(self) -> Qemu:
         if self._qemu is None:

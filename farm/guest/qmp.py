@@ -61,9 +61,13 @@ class Qmp:
         """
         return self._wait(self._client.execute(command, arguments), deadline, command)
 
-    def human(self, command: str, *, deadline: Deadline) -> str:
-        """Run a command of QEMU's human monitor, e.g. `info registers -a`, and return what it prints."""
-        return str(self.execute("human-monitor-command", {"command-line": command}, deadline=deadline))
+    def human(self, command: str, *, deadline: Deadline, cpu: int = 0) -> str:
+        """Run a command of QEMU's human monitor, e.g. `info registers -a`, and return what it prints.
+
+        `cpu` is the one whose registers and memory are meant, where that makes a difference.
+        """
+        arguments = {"command-line": command, "cpu-index": cpu}
+        return str(self.execute("human-monitor-command", arguments, deadline=deadline))
 
     def close(self) -> None:
         """End the connection and the thread; harmless when repeated."""

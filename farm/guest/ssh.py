@@ -14,6 +14,7 @@ import paramiko
 from farm.deadline import Deadline
 from farm.errors import HangError, InfrastructureError
 from farm.guest.command import POLL_SECONDS, Command, Guard
+from farm.guest.pulse import Pulse
 from farm.guest.shell import CommandError, CommandResult, ConnectionLostError, Record
 from farm.guest.stream import Running
 
@@ -41,6 +42,8 @@ class Ssh:
         self._record = record
         self._guard = guard
         self._transport: paramiko.Transport | None = None
+        # Beats from the first login on.
+        self.pulse: Pulse | None = None
 
     def connect(self, deadline: Deadline) -> None:
         """Connect as soon as sshd answers.
@@ -61,6 +64,7 @@ class Ssh:
                 raise
             else:
                 self._transport = transport
+                self.pulse = Pulse(transport)
                 return
 
     def run(
@@ -109,6 +113,8 @@ class Ssh:
         return Running(command, self._execute, self._guard, on_line)
 
     def close(self) -> None:
+        if self.pulse is not None:
+            self.pulse.stop()
         if self._transport is not None:
             self._transport.close()
             self._transport = None

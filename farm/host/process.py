@@ -95,6 +95,20 @@ def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> int:
     return child.wait()
 
 
+def scheduling(pid: int) -> tuple[str, int]:
+    """State of a process (a letter, see proc(5)) and how often its first thread has been scheduled; ("", 0) when gone.
+
+    Raises nothing: a process may end at any moment.
+    """
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "", 0
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    switches = sum(int(fields.get(name, "0")) for name in ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"))
+    return fields.get("State", "").strip()[:1], switches
+
+
 def _wait_unreaped(pid: int, deadline: Deadline) -> None:
     """Wait for a child to end but leave it a zombie: its group's number must not go to another process yet."""
     with suppress(ChildProcessError):  # another thread reaped it

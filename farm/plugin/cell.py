@@ -13,8 +13,10 @@ from farm import __version__
 from farm.deadline import Deadline
 from farm.errors import FarmError
 from farm.evidence import collect
+from farm.freeze import Symbols
 from farm.host.admission import admitted
 from farm.host.process import printable
+from farm.liveness import Liveness
 from farm.model import Cell, Finding, Machine, Outcome
 from farm.monitor import Monitor
 from farm.options import as_arguments
@@ -85,13 +87,14 @@ class CellRun:
             record=self.directory.record_command, ssh_port=self._item.config.option.ssh_port,
             append=watchdog_parameters(self.pace))
         self.target = self._exit.enter_context(target)
+        self.monitor.liveness = Liveness(
+            lambda: target.patient, Symbols.of(session.kernel.system_map, session.kernel.config))
+        self._exit.enter_context(self.monitor)
         with self.phase("boot"):
             target.start()
         self._ready = True
         admission.covers(target.pid)
         self.pace = self.monitor.pace = target.pace
-        self.monitor.ending = lambda: target.ending
-        self._exit.enter_context(self.monitor)
         return target
 
     def assemble(self, target: Target) -> dict[str, Assembly]:
@@ -127,11 +130,14 @@ class CellRun:
 
         Collects the evidence of a failure while the guest still runs.
         """
-        cause = error
+        cause, began = error, time.monotonic()
         if self.target is not None and not isinstance(error, pytest.skip.Exception):
             cause = self.monitor.failure() or error
             # A full disk of this host looks like broken hardware to the guest.
             cause = (self.target.trouble() or cause) if cause is not None else None
+            if cause is not None:
+                # From the signal, which for an error of the testcase's own is the error.
+                self.durations["verdict"] = time.monotonic() - (self.monitor.signalled or began)
         self._outcome = Outcome.SKIP if isinstance(cause, pytest.skip.Exception) else outcome_of(cause)
         self._title = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
         self._cause = cause_of(cause) if cause is not None else None

@@ -1,10 +1,14 @@
 """The monitor on plain console text and a clock of the test's own; real kernels are in tests/e2e."""
 
+import time
+
 import pytest
 
 from farm.deadline import Pace
 from farm.errors import CrashError, HangError, InfrastructureError, VerificationError
-from farm.monitor import Monitor
+from farm.liveness import Death
+from farm.model import Finding
+from farm.monitor import REPORT_SECONDS, VERDICT_SECONDS, Monitor
 from farm.watchdogs import NO_PROGRESS
 
 WARNING = b"""[   10.000000] ------------[ cut here ]------------
@@ -164,12 +168,70 @@ def test_a_finished_workload_is_not_watched(clock):
     assert not monitor.tripped
 
 
-def test_qemu_that_ends_is_infrastructure():
-    monitor = Monitor(Pace(0.01), ending=lambda: "QEMU ended by signal 9 (SIGKILL).")
+class Dying:
+    """Liveness that has made up its mind."""
+
+    def __init__(self, cause):
+        self.cause = cause
+
+    def event(self, name, now):
+        pass
+
+    def check(self, now, heard, pace):
+        return Death(self.cause, now - 0.25)
+
+
+@pytest.mark.parametrize(("cause", "error"), [
+    (InfrastructureError("QEMU ended by signal 9 (SIGKILL)."), InfrastructureError),
+    (Finding("silence", "silent freeze in lkdtm_HARDLOCKUP", function="lkdtm_HARDLOCKUP"), HangError),
+])
+def test_a_guest_that_is_gone(cause, error, clock):
+    monitor = Monitor(Pace(0.01), clock=clock, liveness=Dying(cause))
+    monitor.tick()
     monitor.tick()
     failure = monitor.failure()
-    assert isinstance(failure, InfrastructureError)
-    assert "SIGKILL" in str(failure)
+    assert isinstance(failure, error)
+    assert str(failure) == str(getattr(cause, "title", cause))
+    assert len(monitor.findings) == (error is HangError)
+    assert monitor.signalled == clock.now - 0.25
+
+
+def test_the_signal_is_the_arrival_of_the_reports_first_bytes(clock):
+    monitor = Monitor(Pace(0.01), clock=clock)
+    monitor.console(b"[    9.0] all is well\n")
+    for number, line in enumerate(WARNING.splitlines(keepends=True)):
+        clock.now = 2000.0 + number / 10
+        monitor.console(line)
+    monitor.console(PANIC_ON_WARN)
+    assert monitor.failure() is not None
+    assert monitor.signalled == 2000.0
+
+
+def test_a_report_on_a_console_that_never_falls_quiet_is_complete_in_time(clock):
+    monitor = Monitor(Pace(10.0), clock=clock)
+    monitor.console(WARNING[:300])
+    begun = clock.now
+    while not monitor.tripped and clock.now < begun + 60:
+        clock.now += 0.1
+        monitor.console(b"[   10.5]  some_function+0x1/0x2\n")
+        monitor.tick()
+    assert REPORT_SECONDS <= clock.now - begun <= REPORT_SECONDS + 0.3
+
+
+def test_the_grace_ends_in_time_on_a_slow_guest(clock):
+    monitor = Monitor(Pace(100.0), clock=clock)
+    monitor.console(WARNING)
+    clock.now += VERDICT_SECONDS - 0.3  # of which the report took its part
+    began = time.monotonic()
+    assert isinstance(monitor.failure(), CrashError)
+    assert time.monotonic() - began < 2
+
+
+def test_the_verdict_is_reached_once(monitor):
+    monitor.console(AEAD)
+    first = monitor.failure()
+    monitor.console(WARNING)
+    assert monitor.failure() is first
 
 
 def test_no_progress_fails_as_a_hang():

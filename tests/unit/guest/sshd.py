@@ -60,6 +60,10 @@ class _Login(paramiko.ServerInterface):
         good = username == "root" and key.get_base64() == self._client_key
         return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
 
+    def check_global_request(self, kind: str, msg: paramiko.Message) -> bool:
+        self._answers.wait()
+        return False
+
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.OPEN_SUCCEEDED
 

@@ -75,7 +75,7 @@ def qmp(qemu, events):
 def test_execute(qmp, qemu):
     assert qmp.execute("query-status", deadline=Deadline(5)) == {"status": "running"}
     assert qmp.human("info registers -a", deadline=Deadline(5)) == "RAX=0"
-    assert qemu.asked[-1]["arguments"] == {"command-line": "info registers -a"}
+    assert qemu.asked[-1]["arguments"] == {"command-line": "info registers -a", "cpu-index": 0}
 
 
 def test_a_refusal_carries_qemus_words(qmp):

@@ -15,6 +15,7 @@ from farm.errors import CrashError, HangError, InfrastructureError
 from farm.guest.shell import CommandError, ConnectionLostError
 from farm.guest.ssh import Ssh
 from tests.unit.guest.sshd import Sshd
+from tests.unit.host.owners import eventually
 
 
 def make_key(path):
@@ -247,6 +248,24 @@ def test_a_callback_that_raises_ends_the_stream(ssh):
 
     with pytest.raises(ValueError, match="parser"):
         ssh.stream("echo 1; sleep 60", on_line).wait(Deadline(10))
+
+
+def test_the_pulse_of_a_guest_that_answers_stops_and_goes_on(connect, server, monkeypatch):
+    monkeypatch.setattr("farm.guest.pulse.BEAT", 0.02)
+    pulse = connect().pulse
+    server.answers.clear()
+    assert eventually(lambda: pulse.owing > 0.3, 5)
+    server.answers.set()
+    assert eventually(lambda: pulse.owing == 0, 5)
+    assert not pulse.lost
+
+
+def test_a_pulse_tells_a_lost_connection_from_a_closed_one(connect, server):
+    lost, closed = connect(), connect()
+    closed.close()
+    server.hang_up()
+    assert eventually(lambda: lost.pulse.lost, 5)
+    assert not closed.pulse.lost
 
 
 def test_many_commands_share_the_connection(ssh):

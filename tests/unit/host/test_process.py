@@ -58,6 +58,21 @@ def test_failure_without_words_has_no_colon() -> None:
         process.run(["false"], deadline=soon())
 
 
+def test_a_stopped_process_is_scheduled_no_more() -> None:
+    with process.running(process.spawn(["sh", "-c", "while :; do sleep 0.01; done"])) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        deadline = soon()
+        while process.scheduling(child.pid)[0] != "T" and deadline.sleep(0.01):
+            pass
+        state, switches = process.scheduling(child.pid)
+        assert (state, process.scheduling(child.pid)) == ("T", ("T", switches))
+        os.kill(child.pid, signal.SIGCONT)
+        while process.scheduling(child.pid)[1] == switches and deadline.sleep(0.01):
+            pass
+        assert process.scheduling(child.pid)[1] > switches
+    assert process.scheduling(child.pid) == ("", 0)
+
+
 def test_a_signal_is_named() -> None:
     with pytest.raises(InfrastructureError, match="signal 9"):
         process.run(["sh", "-c", "kill -9 $$"], deadline=soon())
