@@ -4,7 +4,9 @@ The host's faults come first: a QEMU that ended or was stopped, a guest that was
 connection, a freeze, silence. A guest that is only slow still answers, and is none of these.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +89,43 @@ class Held:
         if value is None or value != self._value:
             self._value, self._since = value, now
         return self._since
+
+
+class Workloads:
+    """The workloads that run, and when each last finished I/O; thread-safe."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        # One entry for each, as two may have the same name.
+        self._changed: dict[object, tuple[str, float]] = {}
+
+    @contextmanager
+    def watched(self, name: str) -> Iterator[Callable[[int], None]]:
+        """Watch a workload for the length of a block; the block gets the function to report its progress to.
+
+        Progress is a count of finished I/O that grows; the same count again is no progress.
+        """
+        key, last = object(), -1
+        with self._lock:
+            self._changed[key] = name, self._clock()
+
+        def progress(count: int) -> None:
+            nonlocal last
+            with self._lock:
+                if count != last and key in self._changed:
+                    last, self._changed[key] = count, (name, self._clock())
+
+        try:
+            yield progress
+        finally:
+            with self._lock:
+                del self._changed[key]
+
+    def still(self) -> list[tuple[str, float]]:
+        """The workloads that run, and since when each has finished nothing."""
+        with self._lock:
+            return list(self._changed.values())
 
 
 class Liveness:

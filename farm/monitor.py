@@ -10,13 +10,13 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farm.deadline import Deadline, Pace
 from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
-from farm.liveness import Liveness
+from farm.liveness import Liveness, Workloads
 from farm.model import Finding
 from farm.oops import Parser
 from farm.watchdogs import NO_PROGRESS
@@ -60,14 +60,6 @@ class Expectation:
     seen: list[Finding] = field(default_factory=list)
 
 
-@dataclass
-class _Watch:
-    """A workload whose finished I/O is watched."""
-
-    count: int = -1
-    changed: float = 0.0
-
-
 class Monitor:
     """Collects what a guest says and does; thread-safe, one for each boot."""
 
@@ -86,7 +78,7 @@ class Monitor:
         self._unexpected: list[tuple[Finding, float]] = []
         self._expectations: list[Expectation] = []
         self._tolerated: set[str] = set()
-        self._watches: dict[str, _Watch] = {}
+        self._workloads = Workloads(clock)
         self._heard = clock()
         # Where in the console's stream a piece begins, and when it came.
         self._received = 0
@@ -125,25 +117,9 @@ class Monitor:
         with self._lock:
             self._tolerated.update(kinds)
 
-    @contextmanager
-    def workload(self, name: str) -> Iterator[Callable[[int], None]]:
-        """Watch a workload for the length of a block; the block gets the function to report its progress to.
-
-        Progress is a count of finished I/O that grows; the same count again is no progress.
-        """
-        watch = _Watch(changed=self._clock())
-        with self._lock:
-            self._watches[name] = watch
-
-        def progress(count: int) -> None:
-            if count != watch.count:
-                watch.count, watch.changed = count, self._clock()
-
-        try:
-            yield progress
-        finally:
-            with self._lock:
-                self._watches.pop(name, None)
+    def workload(self, name: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Watch a workload for the length of a block; the block gets the function to report its progress to."""
+        return self._workloads.watched(name)
 
     @contextmanager
     def expecting(self, layer: str) -> Iterator[Expectation]:
@@ -272,9 +248,8 @@ class Monitor:
         with self._lock:
             if self._is_quiet() or (self._pending is not None and now > self._pending + REPORT_SECONDS):
                 self._flush()
-            limits = {name: watch.changed + self.pace.seconds(NO_PROGRESS) for name, watch in self._watches.items()}
-        for name, limit in limits.items():
-            if now > limit:
+        for name, changed in self._workloads.still():
+            if now > (limit := changed + self.pace.seconds(NO_PROGRESS)):
                 self._no_progress(name, limit)
         if self.liveness is None or self.tripped or (death := self.liveness.check(now, self._heard, self.pace)) is None:
             return

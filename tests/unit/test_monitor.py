@@ -159,6 +159,16 @@ def test_no_progress_is_a_hang_and_progress_is_not(clock):
     assert monitor.findings[0].title == "no progress in fio"
 
 
+def test_one_of_two_workloads_of_the_same_kind_hangs(clock):
+    monitor = Monitor(Pace(1.0), clock=clock)
+    with monitor.workload("fio"), monitor.workload("fio") as progress:
+        clock.now += NO_PROGRESS - 1
+        progress(1)
+        clock.now += 2
+        monitor.tick()
+        assert monitor.tripped
+
+
 def test_a_finished_workload_is_not_watched(clock):
     monitor = Monitor(Pace(1.0), clock=clock)
     with monitor.workload("fio"):
