@@ -36,9 +36,12 @@ def choice(default: str, *others: str) -> Any:
     return field(default=default, metadata={"value": Value(f"one of {', '.join(values)}", choices=values)})
 
 
-def text(default: str, pattern: str, hint: str) -> Any:
-    """An option whose whole value matches a regular expression; `hint` says in words what it is."""
-    return field(default=default, metadata={"value": Value(hint, pattern=pattern)})
+def text(default: str | None, pattern: str, hint: str) -> Any:
+    """An option whose whole value matches a regular expression; `hint` says in words what it is.
+
+    No default makes it required.
+    """
+    return field(default=MISSING if default is None else default, metadata={"value": Value(hint, pattern=pattern)})
 
 
 def number(default: int = 0, *, hint: str, choices: tuple[int, ...] = (), least: int = 0) -> Any:

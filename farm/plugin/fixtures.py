@@ -106,5 +106,5 @@ churn = _runner(ChurnRunner, "churn")
 
 @pytest.fixture
 def pressure(cell: CellRun, target: Target) -> Pressure:
-    """`with pressure("keep-free:free=64M"):` or `"balloon:memory=128M"`; swap is a layer of a stack."""
+    """`with pressure("keep-free:free=64M"):`, `"balloon:memory=128M"`, or `"fail-slab:within=crypt_map"`: faults."""
     return cell.pressure(target)

@@ -7,12 +7,16 @@ from typing import Any, Protocol
 
 from farm.deadline import Deadline, Pace
 from farm.errors import GuestError, UserError
-from farm.pressure.plan import HOLD_DIRECTORY, PRESSURES, Balloon, KeepFree, holder_argv
+from farm.guest.shell import CommandResult
+from farm.pressure.plan import HOLD_DIRECTORY, PRESSURES, Balloon, Faults, KeepFree, faults_argv, holder_argv
 from farm.textform import Kind
 
 # Base seconds until the pressure asked for is there, and until it is gone.
 RISE_SECONDS = 20.0
 END_SECONDS = 5.0
+# Base seconds to find a function and to set up the faults in it.
+FAULTS_SECONDS = 10.0
+_INJECTED = re.compile(r"farm-injected (\d{1,10})", re.ASCII)
 _HELD = re.compile(r"farm-held (\d{1,12})", re.ASCII)
 
 
@@ -28,7 +32,7 @@ class Shell(Protocol):
 
     def run(
         self, argv: Sequence[str], *, deadline: Deadline | None = None, input: bytes | None = None, check: bool = True
-    ) -> object: ...
+    ) -> CommandResult: ...
     def stream(self, command: Sequence[str]) -> Holding: ...
 
 
@@ -52,7 +56,8 @@ class Pressure:
     def __call__(self, written: str) -> Iterator[None]:
         """Apply a pressure given as text for the length of a block; it is there when the block begins.
 
-        Raises UserError for an unknown one, GuestError when the guest does not give up the memory.
+        Raises UserError for an unknown one and for faults that nothing ran into, GuestError when the guest does not
+        give up the memory.
         """
         spec = PRESSURES.parse(written, f"The pressure {written!r}")
         self.applied.append(PRESSURES.render(spec))
@@ -71,6 +76,14 @@ class Pressure:
                     # Killed, it cannot give the memory back itself.
                     holder.stop(self._pace.deadline(END_SECONDS))
                     self._shell.run(["umount", "-l", HOLD_DIRECTORY], deadline=self._pace.deadline(END_SECONDS))
+            case Faults():
+                deadline = self._pace.deadline(FAULTS_SECONDS)
+                self._shell.run(faults_argv(spec, "start"), deadline=deadline)
+                try:
+                    yield
+                finally:
+                    stopped = self._shell.run(faults_argv(spec, "stop"), deadline=self._pace.deadline(FAULTS_SECONDS))
+                self._require_faults(spec, stopped.stdout)
             case Balloon():
                 if spec.memory > self._memory:
                     raise UserError(f"The balloon cannot leave {spec.memory >> 20} MiB to a machine of "
@@ -85,6 +98,14 @@ class Pressure:
         deadline = self._pace.deadline(RISE_SECONDS)
         if not any(_HELD.match(line) for line in holder.lines(deadline)):
             raise GuestError(f"The memory holder ended before {spec.free >> 20} MiB were left.")
+
+    @staticmethod
+    def _require_faults(spec: Faults, said: str) -> None:
+        """A testcase during which nothing failed has tested nothing. Raises UserError."""
+        injected = _INJECTED.search(said)
+        if injected is None or int(injected[1]) == 0:
+            raise UserError(f"{PRESSURES.render(spec)} made no allocation fail: the workload does not get to these "
+                            "functions, or nothing beneath them allocates so. Name others, or use `sleeping`.")
 
     def _resize(self, memory: int) -> None:
         """Set the balloon and wait until the guest has followed, which it does a few MiB at a time."""

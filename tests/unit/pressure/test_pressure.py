@@ -7,8 +7,10 @@ import pytest
 
 from farm.deadline import Deadline, Pace
 from farm.errors import GuestError, UserError
-from farm.pressure import PRESSURES, Balloon, KeepFree, Pressure
-from farm.pressure.plan import HOLD_DIRECTORY, holder_argv
+from farm.guest.shell import CommandResult
+from farm.pressure import PRESSURES, Balloon, FailPageAlloc, FailSlab, KeepFree, Pressure
+from farm.pressure.plan import HOLD_DIRECTORY, faults_argv, holder_argv
+from farm.textform import Kind
 
 QUICK = Pace(0.02)
 
@@ -29,16 +31,17 @@ class Holder:
 class Guest:
     """A shell and a QMP that note what they are asked; the balloon gets no smaller than `least` bytes."""
 
-    def __init__(self, said: Sequence[str] = ("farm-held 65536",), least: int = 0) -> None:
+    def __init__(self, said: Sequence[str] = ("farm-held 65536",), least: int = 0, answer: str = "") -> None:
         self.holder = Holder(said)
         self.runs: list[Sequence[str]] = []
         self.balloons: list[int] = []
         self._actual = 512 << 20
         self._least = least
+        self._answer = answer
 
-    def run(self, argv: Sequence[str], **_: object) -> object:
+    def run(self, argv: Sequence[str], **_: object) -> CommandResult:
         self.runs.append(argv)
-        return None
+        return CommandResult(tuple(argv), 0, self._answer, "", 0.0)
 
     def stream(self, command: Sequence[str]) -> Holder:
         return self.holder
@@ -58,8 +61,11 @@ def pressure_on(guest: Guest) -> Pressure:
     ("keep-free:free=64M", KeepFree(64 << 20)),
     ("keep-free:free=64M,fixed", KeepFree(64 << 20, fixed=True)),
     ("balloon:memory=256M", Balloon(256 << 20)),
+    ("fail-slab:within=crypt_map", FailSlab("crypt_map")),
+    ("fail-page-alloc:within=crypt_map+crypt_endio,every=3,sleeping",
+     FailPageAlloc("crypt_map+crypt_endio", every=3, sleeping=True)),
 ])
-def test_text_round_trip(text: str, value: KeepFree | Balloon) -> None:
+def test_text_round_trip(text: str, value: Kind) -> None:
     assert PRESSURES.parse(text, "here") == value
     assert PRESSURES.render(value) == text
 
@@ -69,6 +75,9 @@ def test_text_round_trip(text: str, value: KeepFree | Balloon) -> None:
     ("keep-free", "needs the option 'free'"),
     ("keep-free:free=1M", "at least 16M"),
     ("balloon:memory=much", "a number of bytes"),
+    ("fail-slab", "the names of functions"),
+    ("fail-slab:within=crypt_map crypt_endio", "the names of functions"),
+    ("fail-slab:within=crypt_map,every=0", "at least 1"),
     ("balloon:memory=1G", "cannot leave 1024 MiB to a machine of 512 MiB"),
 ])
 def test_says_what_would_do(text: str, said: str) -> None:
@@ -121,3 +130,27 @@ def test_a_balloon_that_does_not_fill_is_an_error() -> None:
     with pytest.raises(GuestError, match=said), pressure_on(guest)("balloon:memory=256M"):
         pass
     assert guest.balloons[-1] == 512 << 20
+
+
+def test_faults_last_as_long_as_the_block() -> None:
+    guest = Guest(answer="farm-injected 12\n")
+    with pressure_on(guest)("fail-slab:within=crypt_map+crypt_endio,every=3"):
+        assert [argv[4:] for argv in guest.runs] == [("failslab", "start", "3", "crypt_map crypt_endio", "Y")]
+    assert guest.runs[1][5] == "stop"
+
+
+def test_faults_stop_when_the_block_fails() -> None:
+    guest = Guest(answer="farm-injected 0\n")
+    with pytest.raises(ZeroDivisionError), pressure_on(guest)("fail-page-alloc:within=crypt_map"):
+        raise ZeroDivisionError
+    assert guest.runs[-1][5] == "stop"
+
+
+def test_faults_that_nothing_ran_into_are_a_mistake() -> None:
+    guest = Guest(answer="farm-injected 0\n")
+    with pytest.raises(UserError, match="made no allocation fail"), pressure_on(guest)("fail-slab:within=crypt_map"):
+        pass
+
+
+def test_allocations_that_may_sleep_fail_when_asked_for() -> None:
+    assert faults_argv(FailSlab("f", sleeping=True), "start")[-1] == "N"

@@ -1,0 +1,22 @@
+# Makes allocations fail that one part of the kernel asks for (lib/fault-inject.c), or tells how many did and stops that.
+# $1: directory in debugfs; $2: `start` or `stop`; $3: every how many-th fails; $4: functions, of which one has to be on the
+# call trace; $5: Y to spare allocations that may sleep.
+cd "/sys/kernel/debug/$1" || exit 1
+most=1000000000
+if [ "$2" = stop ]; then
+  echo 0 >probability && echo "farm-injected $((most - $(cat times)))"
+  exit
+fi
+# The filter takes one range of addresses: from the first of the functions to the end of the last. Functions of one
+# source file lie together, and kallsyms is in the order of addresses.
+range=$(awk -v wanted="$4" '
+  BEGIN { for (n = split(wanted, names, " "); n; n--) listed[names[n]] }
+  last != "" && $1 != last { end = $1; last = "" }
+  $2 ~ /^[tT]$/ && $3 in listed { if (start == "") start = $1; last = $1 }
+  END { print start, end }' /proc/kallsyms)
+[ "$range" != " " ] || { echo "the kernel has no function $4" >&2; exit 1; }
+echo 0 >probability && echo "0x${range% *}" >require-start && echo "0x${range#* }" >require-end &&
+  echo 32 >stacktrace-depth && echo "$5" >ignore-gfp-wait && echo N >task-filter && echo 0 >verbose &&
+  echo 0 >space && echo "$3" >interval && echo "$most" >times || exit 1
+[ ! -e min-order ] || echo 0 >min-order || exit 1
+echo 100 >probability
