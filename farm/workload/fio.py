@@ -31,6 +31,8 @@ class Fio(Kind):
     rw: str = choice("write", "randwrite", "read", "randread", "rw", "randrw")
     # Checksum in each block's header, `pattern` for a comparison of every byte, `none` for load only.
     verify: str = choice("crc32c", "crc64", "sha256", "xxhash", "md5", "pattern", "none")
+    # Processes that do this side by side, each on `size` bytes of its own, one after the other on the device.
+    jobs: int = number(1, hint="a number of processes, at least 1", least=1)
     # Do not write: verify what an earlier job of the same size wrote.
     verify_only: bool = flag()
     size: int = textform.size(16 << 20, hint="a number of bytes such as 64M", least=4096)

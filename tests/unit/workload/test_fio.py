@@ -49,6 +49,11 @@ def test_zones_and_patterns_and_files() -> None:
     assert "direct=0\n" in job_file(Fio(buffered=True), Directory("/tmp"), 1)
 
 
+def test_jobs_side_by_side_have_bytes_of_their_own() -> None:
+    assert "numjobs=4\noffset_increment=16777216\n" in job_file(Fio(jobs=4), DEVICE, 1)
+    assert "numjobs" not in job_file(Fio(), DEVICE, 1)
+
+
 @pytest.mark.parametrize(("spec", "place", "said"), [
     (Fio(rw="randrw", verify_only=True), DEVICE, "verify_only reads all of `size`"),
     (Fio(verify="none", verify_only=True), DEVICE, "needs a checksum"),
