@@ -15,6 +15,9 @@ STACK_WORDS = 256
 # Frames that are kept: beyond them a stack that is only searched, not unwound, is mostly old values.
 MOST_FRAMES = 24
 
+# Where the kernel's text begins and ends, and that of its boot (include/asm-generic/vmlinux.lds.h).
+_TEXT = (("_stext", "_etext"), ("_sinittext", "_einittext"))
+
 # The innermost words of eight bytes on a CPU's stack, so many of them.
 ReadStack = Callable[[Cpu, int], Sequence[int]]
 
@@ -33,30 +36,34 @@ class Symbols:
         return cls(system_map)
 
     @cached_property
-    def _table(self) -> tuple[list[int], list[str]]:
-        found = []
-        for line in self.system_map.read_text(errors="replace").splitlines():
-            address, kind, name = line.split()[:3]
-            if kind in "tTwW":
-                found.append((int(address, 16), name))
-        found.sort()
-        return [address for address, _ in found], [name for _, name in found]
+    def _functions(self) -> tuple[list[int], list[str]]:
+        """Sorted addresses, and the functions that begin there; "" where the kernel's text ends."""
+        words = (line.split() for line in self.system_map.read_text(errors="replace").splitlines())
+        found = sorted((int(address, 16), name) for address, kind, name in words if kind in "tTwW")
+        where = {name: address for address, name in found}
+        bounds = [(where.get(first, 0), where.get(end, 0)) for first, end in _TEXT]
+        names = [name if any(first <= at < end for first, end in bounds) else "" for at, name in found]
+        return [at for at, _ in found], names
 
     def function(self, address: int) -> str:
         """The function that an address lies in; "" for one outside the kernel's own text."""
-        addresses, names = self._table
+        addresses, names = self._functions
         index = bisect_right(addresses, address) - 1
-        # The last symbols mark the text's end (include/asm-generic/vmlinux.lds.h); modules lie beyond it.
-        return "" if index < 0 or index == len(names) - 1 else names[index]
+        return names[index] if index >= 0 else ""
 
 
-def freeze(title: str, cpus: Sequence[Cpu], symbols: Symbols | None, read: ReadStack) -> Finding:
-    """The finding for a guest that says nothing: `title`, and where it stands as far as the symbols tell."""
+def silence(
+    title: str, cpus: Sequence[Cpu], symbols: Symbols | None, read: ReadStack, *, stuck: bool
+) -> Finding:
+    """The finding for a guest that says nothing, and where its CPUs stand as far as the symbols tell.
+
+    When they are `stuck` there, the place belongs to the name; else it is one of many that they come by.
+    """
     traces = {cpu.index: trace(cpu, symbols, read) if symbols else () for cpu in cpus}
     # A CPU that still executes tells more than one that waits in HLT.
     order = sorted(cpus, key=lambda cpu: (cpu.halted, cpu.index))
     function, frames = next(
-        ((name, traces[cpu.index]) for cpu in order if (name := anchor(list(traces[cpu.index])))), ("", ()))
+        ((name, traces[cpu.index]) for cpu in order if stuck and (name := anchor(list(traces[cpu.index])))), ("", ()))
     named = f"{title} in {function}" if function else title
     return Finding(
         "silence", named, function=function, frames=frames, signature=json_digest(["silence", title, function])[:16],

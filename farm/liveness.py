@@ -12,7 +12,7 @@ from typing import Protocol
 
 from farm.deadline import Pace
 from farm.errors import FarmError, InfrastructureError
-from farm.freeze import Symbols, freeze
+from farm.freeze import Symbols, silence
 from farm.guest.patient import Vital
 from farm.guest.registers import Cpu
 from farm.guest.shell import ConnectionLostError
@@ -189,7 +189,7 @@ class Liveness:
         cpus = at.patient.cpus() if at.quiet >= half else None
         dead = bool(cpus) and not any(cpu.interrupts for cpu in cpus or ())
         since = self._frozen.since(at.now, at.heard if dead else None)
-        return at.late(since, half, lambda: self._finding("silent freeze", at.patient, cpus or ()))
+        return at.late(since, half, lambda: self._finding("silent freeze", at.patient, cpus or (), stuck=True))
 
     def _check_silent(self, at: Moment) -> Death | None:
         title, base = ("no answer over ssh", SILENCE) if at.vital.userspace else ("boot hung", BOOT_SILENCE)
@@ -200,7 +200,7 @@ class Liveness:
         cpus = patient.cpus()
         if cpus is None:
             return InfrastructureError("QEMU itself does not answer (QMP), so nothing can be said of the guest.")
-        return self._finding(title, patient, cpus)
+        return self._finding(title, patient, cpus, stuck=False)
 
-    def _finding(self, title: str, patient: Patient, cpus: Sequence[Cpu]) -> Finding:
-        return freeze(title, cpus, self._symbols, patient.stack)
+    def _finding(self, title: str, patient: Patient, cpus: Sequence[Cpu], *, stuck: bool) -> Finding:
+        return silence(title, cpus, self._symbols, patient.stack, stuck=stuck)

@@ -94,7 +94,7 @@ class Target:
         self._monitor: Watcher = monitor or Unwatched()
         self._record = record or self._write_record
         self._ssh_port = ssh_port or 0
-        self._append = tuple(append)
+        self._append = (*acceleration.parameters, *append)
         self._lock = threading.Lock()
         self._state = State.OFF
         self._cause: FarmError | None = None

@@ -19,10 +19,13 @@ ACCELERATORS: Mapping[str, Sequence[str]] = {
 
 # rootfstype: no file system is tried in vain. noinit_itable: ext4 writes nothing unasked. panic=0: a kernel that
 # panicked stays as it is, so that it can still be asked over the serial line; a reboot would wipe the evidence.
-# noautodetect: no md array is ever on vda.
+# noautodetect: no md array is ever on vda. no_timer_check: a guest that the host keeps from running misses the ticks
+# by which it would be checked that its timer works, and panics (arch/x86/kernel/apic/io_apic.c, check_timer); a guest
+# that knows it is under KVM leaves the check out by itself.
 KERNEL_PARAMETERS = (
     "console=ttyS0,115200", "root=/dev/vda", "rootfstype=ext4", "rootflags=noinit_itable", "rw",
     "init=/usr/sbin/farm-init", "panic=0", "raid=noautodetect",
+    "no_timer_check",
 )
 
 

@@ -26,9 +26,19 @@ BASE_BOOT_SECONDS = 0.8
 # Boots vary with the load of the host; a pace below this would make deadlines too tight to be true.
 LEAST_FACTOR = {KVM: 1.0, TCG: 4.0}
 
-# Boots the farm's kernel on the named accelerator and returns the seconds to the ready line; raises FarmError
-# when it does not get there.
-Probe = Callable[[str, Deadline], float]
+
+@dataclass(frozen=True)
+class Boot:
+    """A boot that reached userspace."""
+
+    # From QEMU's start to the guest's ready line.
+    seconds: float
+    # Frequency of the guest's time stamp counter in kHz; 0 when its kernel did not say.
+    tsc_khz: int = 0
+
+
+# Boots the farm's kernel on the named accelerator; raises FarmError when it does not get to userspace.
+Probe = Callable[[str, Deadline], Boot]
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,18 @@ class Acceleration:
     reason: str
     # Seconds from QEMU's start to the guest's ready line, as measured when it was chosen.
     boot_seconds: float
+    # Frequency of the guest's time stamp counter in kHz, likewise; 0 when it is not known.
+    tsc_khz: int = 0
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Kernel command line without which an emulated guest on a busy host would not keep time.
+
+        A kernel that measures its time stamp counter while the host runs something else gets it wrong, once in some
+        twenty boots by a factor of 30 (arch/x86/kernel/tsc.c, pit_hpet_ptimer_calibrate_cpu); all its watchdogs fire
+        too early then.
+        """
+        return (f"tsc_early_khz={self.tsc_khz}",) if self.name == TCG and self.tsc_khz else ()
 
     @property
     def pace(self) -> Pace:
@@ -75,10 +97,10 @@ def _automatic(probe: Probe, device: Path) -> Acceleration:
     if isinstance(refusal, Acceleration):
         return refusal
     try:
-        seconds = probe(TCG, Deadline(PROBE_SECONDS[TCG]))
+        boot = probe(TCG, Deadline(PROBE_SECONDS[TCG]))
     except FarmError as error:
         raise InfrastructureError(f"no accelerator boots the kernel. {refusal} TCG: {error}") from error
-    return Acceleration(TCG, f"{refusal} The kernel is emulated (TCG) instead.", seconds)
+    return Acceleration(TCG, f"{refusal} The kernel is emulated (TCG) instead.", boot.seconds, boot.tsc_khz)
 
 
 def _why_not_kvm(probe: Probe, device: Path) -> Acceleration | str:
@@ -88,21 +110,21 @@ def _why_not_kvm(probe: Probe, device: Path) -> Acceleration | str:
     if not os.access(device, os.R_OK | os.W_OK):
         return f"{device} cannot be opened by this user (is it in the group kvm?)."
     try:
-        seconds = probe(KVM, Deadline(PROBE_SECONDS[KVM]))
+        boot = probe(KVM, Deadline(PROBE_SECONDS[KVM]))
     except FarmError as error:
         why = str(error).splitlines()[0].rstrip(".:")
         return f"{device} opens, but Linux does not reach userspace on it: {why}."
-    return Acceleration(KVM, f"{device} boots the kernel.", seconds)
+    return Acceleration(KVM, f"{device} boots the kernel.", boot.seconds, boot.tsc_khz)
 
 
 def _forced(wanted: str, probe: Probe) -> Acceleration:
     if wanted not in NAMES:
         raise UserError(f"--accel {wanted}: there is no such accelerator. Choose auto, kvm or tcg.")
     try:
-        seconds = probe(wanted, Deadline(PROBE_SECONDS[wanted]))
+        boot = probe(wanted, Deadline(PROBE_SECONDS[wanted]))
     except FarmError as error:
         raise UserError(f"--accel {wanted}: the kernel does not boot on it ({error}). Use --accel auto.") from error
-    return Acceleration(wanted, f"--accel {wanted} asked for it.", seconds)
+    return Acceleration(wanted, f"--accel {wanted} asked for it.", boot.seconds, boot.tsc_khz)
 
 
 def _memory(workdir: Workdir) -> Path:

@@ -19,7 +19,7 @@ from farm.guest.shell import CommandError
 from farm.host.accel import KVM, PROBE_SECONDS, TCG, decide
 from farm.host.workdir import Workdir
 from farm.monitor import Monitor
-from farm.probe import boot_seconds
+from farm.probe import boot as probe_boot
 from farm.target import State
 from tests.e2e.conftest import BOOTS
 from tests.e2e.leftovers import bearers
@@ -218,10 +218,11 @@ def test_an_accelerator_that_never_boots_ends_in_emulation(bzimage, guest_image,
     device = tmp_path / "kvm"
     device.touch()
     monkeypatch.setitem(guest_argv.ACCELERATORS, KVM, (*guest_argv.ACCELERATORS[TCG], "-S"))
-    found = decide("auto", partial(boot_seconds, kernel=bzimage, image=guest_image), Workdir(tmp_path), device)
+    found = decide("auto", partial(probe_boot, kernel=bzimage, image=guest_image), Workdir(tmp_path), device)
     assert found.name == TCG
     assert f"did not get ready within {PROBE_SECONDS[KVM]:.0f} s" in found.reason
     assert found.boot_seconds > 0
+    assert found.tsc_khz > 100_000
 
 
 def test_the_accelerator_of_this_host_is_remembered(accelerated, workdir):

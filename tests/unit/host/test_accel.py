@@ -5,7 +5,7 @@ import json
 import pytest
 
 from farm.errors import BootError, InfrastructureError, UserError
-from farm.host.accel import KVM, PROBE_SECONDS, TCG, decide, recall
+from farm.host.accel import KVM, PROBE_SECONDS, TCG, Acceleration, Boot, decide, recall
 from farm.host.workdir import Workdir
 
 
@@ -20,7 +20,7 @@ class Host:
         self.probed.append((name, deadline.seconds))
         if name not in self.seconds:
             raise BootError("no ready line")
-        return self.seconds[name]
+        return Boot(self.seconds[name], 2596114)
 
 
 @pytest.fixture
@@ -95,6 +95,12 @@ def test_forced_accelerator_that_does_not_work(workdir, device):
 def test_no_accelerator_at_all(workdir, device):
     with pytest.raises(InfrastructureError, match="no accelerator boots the kernel"):
         decide("auto", Host(), workdir, device)
+
+
+def test_an_emulated_guest_is_told_the_frequency_of_its_counter(workdir, device):
+    assert decide(TCG, Host(tcg=4.0), workdir, device).parameters == ("tsc_early_khz=2596114",)
+    assert decide(KVM, Host(kvm=1.0), workdir, device).parameters == ()
+    assert Acceleration(TCG, "", 4.0).parameters == ()
 
 
 def test_a_fast_boot_does_not_make_deadlines_tight(workdir, device):
