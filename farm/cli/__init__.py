@@ -17,6 +17,7 @@ COMMANDS = {
     "image": ("farm.cli.image", "Build the guest image."),
     "cache": ("farm.cli.cache", "List and prune what has been built."),
     "run": ("farm.cli.run", "Run testcases against a kernel and tell whether it is good."),
+    "qualify": ("farm.cli.qualify", "Prove that the testcases catch the bugs they were written for."),
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),
 }
 

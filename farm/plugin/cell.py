@@ -44,6 +44,8 @@ class CellRun:
         # Classes and parameters included.
         self._name = item.nodeid.partition("::")[2]
         self.durations: dict[str, float] = {}
+        # When the first load was started, on the monotonic clock; 0 while there is none.
+        self._loaded = 0.0
         self.stacks: tuple[Stack, ...] = stacks_of(item)
         self.machine: Machine = machine_of(item, self.stacks)
         self.workload_seconds = duration_of(item)
@@ -114,6 +116,7 @@ class CellRun:
     def watch(self, workload: str) -> Iterator[Callable[[int], None]]:
         """Record a workload, and let the monitor see its progress for the length of a block."""
         self.workloads.append(workload)
+        self._loaded = self._loaded or time.monotonic()
         with self.phase("workload"), self.monitor.workload(workload.partition(":")[0]) as progress:
             yield progress
 
@@ -141,6 +144,8 @@ class CellRun:
         self._outcome = Outcome.SKIP if isinstance(cause, pytest.skip.Exception) else outcome_of(cause)
         self._title = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
         self._cause = cause_of(cause) if cause is not None else None
+        if self._outcome is Outcome.FAIL and self._loaded:
+            self.durations["detection"] = time.monotonic() - self._loaded
         if self._outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None:
             with self.phase("evidence"), suppress(FarmError, OSError):
                 collect(self.target.patient, self.directory.evidence, self.directory.console)

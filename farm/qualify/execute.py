@@ -1,0 +1,146 @@
+"""Carrying a qualification out: every run is a `farm run` of its own, and is recorded before the next one begins."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from farm import trial
+from farm.errors import InfrastructureError, UserError
+from farm.host.workdir import data_directory
+from farm.model import Outcome, Verdict, json_digest
+from farm.options import as_arguments
+from farm.qualify.journal import Journal, Record
+from farm.qualify.mutant import Mutant
+from farm.qualify.plan import Step, request, steps
+from farm.qualify.table import Row, rows, verdict_on
+from farm.results.directory import RESULT, new_run_directory, write_json
+
+# What a run directory of a qualification is known by.
+ABOUT = "qualify.json"
+# An error of the host is tried again so often.
+RETRIES = 1
+
+_WORDS = {Outcome.PASS: "passed", Outcome.FAIL: "failed", Outcome.SKIP: "said nothing",
+          Outcome.ERROR: "could not be asked"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Qualification:
+    """Mutants, how often each is run, and how."""
+
+    mutants: tuple[Mutant, ...]
+    # Runs of every mutant, and of every testcase on the unmodified kernel.
+    runs: int
+    # Options of `farm run` by name, without patch, flavor, seed and runs directory.
+    options: Mapping[str, object]
+    # Run directory.
+    directory: Path
+    # Seeds of the runs follow from it.
+    seed: int
+
+    def carry_out(self, say: Say) -> tuple[tuple[Row, ...], Verdict]:
+        """Make the runs that are not recorded yet. Raises InfrastructureError when the record cannot be written."""
+        journal = Journal(self.directory)
+        records = journal.read()
+        todo = list(steps(self.mutants, self.runs))
+        for place, step in enumerate(todo, 1):
+            if step in records:
+                continue
+            record = self._run(step)
+            for _ in range(RETRIES):
+                if record.outcome is Outcome.ERROR:
+                    say(f"{step.kernel}, run {step.number}: {record.title}; once more")
+                    record = self._run(step)
+            records[step] = record
+            journal.append(record)
+            say(f"[{place}/{len(todo)}] {describe(record)}")
+        table = rows(self.mutants, self.runs, records)
+        verdict = verdict_on(table, [records[step] for step in todo])
+        write_json(self.directory / ABOUT, {**_about(self.directory), "verdict": verdict.name.lower()})
+        return table, verdict
+
+    def _run(self, step: Step) -> Record:
+        directory = self.directory / step.kernel
+        directory.mkdir(exist_ok=True)
+        patches = [mutant.path for mutant in self.mutants if mutant.name == step.mutant]
+        given = {**self.options, "patch": patches, "flavor": step.flavor, "runs_dir": str(directory),
+                 "seed": self.seed + step.number}
+        testcase = str(data_directory("testcases") / step.testcase)
+        ended = trial.Command(["run", testcase, "--json", *as_arguments(given)], directory / "log").wait()
+        cells = trial.cells(ended)
+        if not cells:
+            by = Outcome.SKIP if ended.status == Verdict.SKIP else Outcome.ERROR
+            return Record(step, by, title=ended.said.splitlines()[0] if ended.said else "farm run said nothing",
+                          seconds=ended.seconds)
+        cell = cells[0]
+        record = Record(step, cell.outcome, title=cell.title, seconds=round(ended.seconds, 1))
+        if cell.directory is not None:
+            record = replace(record, directory=str(cell.directory.relative_to(self.directory)),
+                             latency=_latency(cell.directory))
+        if cell.cause is None:
+            return record
+        return replace(record, kind=cell.cause.kind, function=cell.cause.function, title=cell.cause.title)
+
+
+def describe(record: Record) -> str:
+    """A record in a line."""
+    what = _WORDS[record.outcome]
+    named = f": {record.title}" if record.title else ""
+    after = f" after {record.latency:.1f} s of load" if record.outcome is Outcome.FAIL and record.latency >= 0 else ""
+    return f"{record.step.kernel}, run {record.step.number}: {what}{after}{named}"
+
+
+def _latency(cell: Path) -> float:
+    """Seconds from the start of the load until the failure was known, as the cell recorded them; -1 for none."""
+    with suppress(OSError, ValueError, KeyError):
+        return float(json.loads((cell / RESULT).read_bytes())["durations"]["detection"])
+    return -1.0
+
+
+def begin(
+    mutants: Sequence[Mutant], runs: int, options: Mapping[str, object], runs_dir: Path, resume: Path | None = None,
+) -> Qualification:
+    """A qualification, in the run directory `resume` or, without one, in the newest unfinished one below `runs_dir`
+    that asked for the same; when there is none of these, in a new one.
+
+    Raises UserError when `resume` is not the run directory of the same request.
+    """
+    files = {mutant.testcase.partition("::")[0] for mutant in mutants}
+    digests = {name: hashlib.sha256((data_directory("testcases") / name).read_bytes()).hexdigest() for name in files}
+    asked = request(mutants, runs, options, digests)
+    digest = json_digest(asked)
+    if resume is not None:
+        about = _about(resume)
+        if about.get("digest") != digest:
+            raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options. Give the same "
+                            "command line, or begin anew without --resume.")
+        found = [resume]
+    else:
+        abouts = {path.parent: _about(path.parent) for path in sorted(runs_dir.glob(f"*/{ABOUT}"))}
+        found = [path for path, about in abouts.items() if about.get("digest") == digest and "verdict" not in about]
+    if found:
+        return Qualification(tuple(mutants), runs, options, found[-1].absolute(), _about(found[-1])["seed"])
+    directory = new_run_directory(runs_dir)
+    seed = secrets.randbelow(1 << 30)
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise InfrastructureError(f"cannot make the run directory {directory} ({error.strerror})") from error
+    write_json(directory / ABOUT, {"request": asked, "digest": digest, "seed": seed})
+    return Qualification(tuple(mutants), runs, options, directory, seed)
+
+
+def _about(directory: Path) -> dict[str, Any]:
+    """What is known of a run directory; nothing when it is none of a qualification."""
+    with suppress(OSError, ValueError):
+        value = json.loads((directory / ABOUT).read_bytes())
+        if isinstance(value, dict):
+            return value
+    return {}
