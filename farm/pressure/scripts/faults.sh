@@ -18,5 +18,7 @@ range=$(awk -v wanted="$4" '
 echo 0 >probability && echo "0x${range% *}" >require-start && echo "0x${range#* }" >require-end &&
   echo 32 >stacktrace-depth && echo "$5" >ignore-gfp-wait && echo N >task-filter && echo 0 >verbose &&
   echo 0 >space && echo "$3" >interval && echo "$most" >times || exit 1
-[ ! -e min-order ] || echo 0 >min-order || exit 1
+if [ -e min-order ]; then  # pages, also those for data: dm-crypt and the page cache take __GFP_HIGHMEM
+  echo 0 >min-order && echo N >ignore-gfp-highmem || exit 1
+fi
 echo 100 >probability
