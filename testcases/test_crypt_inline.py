@@ -37,7 +37,10 @@ def test_inline(stack, fio):
 
 
 @pytest.mark.namespace("zoned", block=4096, zone="16M")
-@pytest.mark.parametrize((), stacks("zoned", {"fast": "", "cryptd": "cryptd"}, (4096,), ("", BOTH)))
+@pytest.mark.parametrize((), [
+    *stacks("zoned", {"fast": "", "cryptd": "cryptd"}, (4096,), ("",)),
+    *stacks("zoned", {"cryptd": "cryptd"}, (4096,), ("no_read_workqueue",)),
+])
 def test_zones(stack, fio):
     """The writes of a zone reach the disk in their order, from however many jobs and workers."""
     zones = {"jobs": 4, "size": "16M", "bs": "64K", "iodepth": 16}

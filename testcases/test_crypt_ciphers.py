@@ -1,0 +1,42 @@
+"""Report 000: dm-crypt's ciphers, synchronous and through cryptd, on buffers that begin anywhere in a page."""
+
+import pytest
+
+plain = pytest.mark.namespace("data", size="64M")
+big_blocks = pytest.mark.namespace("data", block=4096)
+
+
+def stacks(*written):
+    return [pytest.param(marks=pytest.mark.stack(f"data / {text}"), id=text.replace(" ", "")) for text in written]
+
+
+@plain
+@pytest.mark.parametrize((), stacks(
+    "crypt", "crypt:cipher=aes-cbc-essiv:sha256", "crypt:cryptd", "crypt:cipher=aes-cbc-plain64,cryptd"))
+def test_unaligned_buffers(stack, fio):
+    """Blocks of three sectors: most buffers begin within a page and cross into the next one."""
+    fio(stack, rw="randwrite", bs="1536", size="3M")
+    stack.reopen()
+    fio(stack, bs="1536", size="3M", verify_only=True)
+
+
+@big_blocks
+@pytest.mark.parametrize((), stacks(
+    "luks2:cipher=aes-gcm-random,integrity=aead", "luks2:integrity=hmac-sha256",
+    "luks2:cipher=aes-cbc-essiv:sha256,integrity=hmac-sha256", "luks2:cipher=chacha20-random,integrity=poly1305",
+    "luks2:cipher=aegis128-random,integrity=aead"))
+def test_authenticated(stack, fio):
+    """Sector number and vector are the associated data: two pieces of memory, never one."""
+    fio(stack, rw="randwrite", bs="16K")
+    stack.reopen()
+    fio(stack, bs="16K", verify_only=True)
+
+
+@pytest.mark.machine(append=("cryptd.cryptd_max_cpu_qlen=8",))
+@plain
+@pytest.mark.stack("data / crypt:cryptd")
+def test_a_full_queue(target, stack, fio):
+    """Requests of 128 sectors for a queue of eight: most of them wait in cryptd's backlog, each with its own vector."""
+    fio(stack, rw="randwrite", bs="64K", iodepth=16)
+    stack.reopen()
+    fio(stack, bs="64K", verify_only=True)
