@@ -13,7 +13,7 @@ from typing import Protocol
 from farm.deadline import Pace
 from farm.errors import FarmError, InfrastructureError
 from farm.freeze import Symbols, silence
-from farm.guest.patient import Vital
+from farm.guest.patient import STOPPED_STATES, Vital
 from farm.guest.registers import Cpu
 from farm.guest.shell import ConnectionLostError
 from farm.model import Finding
@@ -23,8 +23,6 @@ from farm.watchdogs import BOOT_SILENCE, FREEZE, SILENCE
 STOPPED_SECONDS = 2.0
 # Wall seconds in which QEMU's end shows after ssh was lost.
 AFTERMATH_SECONDS = 0.5
-# States of a process that does not run because somebody stopped or traces it (Documentation/filesystems/proc.rst).
-_STOPPED_STATES = frozenset("Tt")
 
 
 class Patient(Protocol):
@@ -165,7 +163,7 @@ class Liveness:
 
     def _check_stopped(self, at: Moment) -> Death | None:
         # A process that is stopped and continued in turns is scheduled each time: it is slow, not stopped.
-        held = at.vital.switches if at.vital.state in _STOPPED_STATES else None
+        held = at.vital.switches if at.vital.state in STOPPED_STATES else None
         return at.late(self._stopped.since(at.now, held), STOPPED_SECONDS, lambda: InfrastructureError(
             f"QEMU was stopped by a signal or a debugger of this host (state {at.vital.state}) and did not go on "
             f"within {STOPPED_SECONDS:.0f} s."))

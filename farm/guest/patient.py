@@ -15,6 +15,10 @@ from farm.host import process
 ANSWER_SECONDS = 30.0
 # QEMU answers in milliseconds, also for a dead guest; one that is starved gets this many seconds.
 MONITOR_SECONDS = 1.0
+# States of a process that does not run because somebody stopped or traces it (Documentation/filesystems/proc.rst),
+# and how long it has to be in one without having run: what is stopped and continued in turns is only slow.
+STOPPED_STATES = frozenset("Tt")
+STILL_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Patient:
 
     def run(self, argv: Sequence[str], *, deadline: Deadline | None = None, check: bool = True) -> CommandResult:
         """Run a command. Raises FarmError when ssh does not answer."""
+        self._present()
         if self._ssh is None:
             raise InfrastructureError("there is no ssh connection to the guest")
         return self._ssh.run(argv, deadline=deadline or Deadline(ANSWER_SECONDS), check=check, guard=lambda: None)
@@ -90,4 +95,9 @@ class Patient:
     def _present(self) -> Qemu:
         if self._qemu is None:
             raise InfrastructureError("QEMU does not run")
+        seen = process.scheduling(self._qemu.pid)
+        if seen[0] in STOPPED_STATES:
+            Deadline(STILL_SECONDS).sleep(STILL_SECONDS)
+            if process.scheduling(self._qemu.pid) == seen:
+                raise InfrastructureError(f"QEMU is stopped (state {seen[0]}) and answers nothing")
         return self._qemu

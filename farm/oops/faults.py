@@ -149,7 +149,7 @@ FAULTS = (
     Pattern(
         "panic-without-place", "panic", ("Kernel panic",),
         r"(?<!end )Kernel panic - not syncing: (?P<reason>(?:VFS: Unable to mount root|No working init|Requested init|"
-        r"Attempted to kill|sysrq triggered|Out of memory|System is deadlocked|hung_task:|softlockup:|.*panic_on_).*)",
+        r"Attempted to kill|Out of memory|System is deadlocked|hung_task:|softlockup:|.*panic_on_).*)",
         "kernel panic: {reason}", "none",
     ),
     # kernel/panic.c, panic

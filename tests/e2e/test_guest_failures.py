@@ -71,6 +71,8 @@ def test_a_qemu_that_hangs_is_stopped_in_time(boot):
     target = boot()
     pid = target.pid
     os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(InfrastructureError, match=r"QEMU is stopped \(state T\)"):
+        target.patient.human_monitor("info status", Deadline(5))
     target.stop()
     assert not lives(pid)
 

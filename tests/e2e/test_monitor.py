@@ -1,17 +1,23 @@
-"""A real guest crashed in each way that the monitor has to notice; every one fails its testcase with the right name."""
+"""A real guest that dies in every way the monitor has to notice, in one run of many cells.
+
+Each row says whom the death blames, what it is called, in which function it is, and the verdict has to stand within
+five seconds of the signal that decided.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.e2e
 
-# Name of the inner testcase -> what is done to the guest. LKDTM is the kernel's own crash test
-# (drivers/misc/lkdtm); the sleep gives a watchdog time to notice.
+# The figure that issue 3 promises, in seconds.
+LATENCY = 5.0
+# LKDTM is the kernel's own crash test (drivers/misc/lkdtm); the sleep gives a watchdog time to notice.
 CRASH = "/sys/kernel/debug/provoke-crash/DIRECT"
 INNER = f'''
 import os
@@ -20,38 +26,89 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.machine(cpus=2, memory="512M")
+from farm.deadline import Deadline
 
-@pytest.mark.parametrize("crash", ["WARNING", "BUG", "EXCEPTION", "PANIC", "SOFTLOCKUP", "HARDLOCKUP", "HUNG_TASK"])
-def test_lkdtm(target, crash):
-    target.run(f"echo {{crash}} >{CRASH} & sleep 300", check=False)
+pytestmark = pytest.mark.machine(cpus=1, memory="512M")
+
+def crash(target, how):
+    target.run(f"echo {{how}} >{CRASH} & sleep 3000", check=False)
+
+@pytest.mark.parametrize("how", ["WARNING", "BUG", "EXCEPTION", "PANIC", "HUNG_TASK"])
+def test_lkdtm(target, how):
+    crash(target, how)
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.parametrize("how", ["SOFTLOCKUP", "HARDLOCKUP"])
+def test_rcu_stall(target, how):
+    crash(target, how)
+
+@pytest.mark.machine(append=("rcupdate.rcu_cpu_stall_suppress=1",))
+def test_soft_lockup(target):
+    crash(target, "SOFTLOCKUP")
+
+def test_silent_freeze(target):
+    crash(target, "HARDLOCKUP")
+
+@pytest.mark.machine(append=("init=/bin/sh", "--", "-c", '"mount -t sysfs s /sys; '
+                             'mount -t debugfs d /sys/kernel/debug; echo HARDLOCKUP >{CRASH}"'))
+def test_freeze_in_boot(target):
+    pass
+
+@pytest.mark.machine(append=("init=/bin/sleep", "--", "3000"))
+def test_boot_hang(target):
+    pass
+
+@pytest.mark.machine(append=("init=/bin/sh", "--", "-c", '"mount -t proc p /proc; echo b >/proc/sysrq-trigger"'))
+def test_boot_loop(target):
+    pass
 
 def test_sysrq(target):
     target.run("echo c >/proc/sysrq-trigger", check=False)
 
 def test_reboot(target):
-    target.run("echo b >/proc/sysrq-trigger; sleep 60", check=False)
+    target.run("echo b >/proc/sysrq-trigger; sleep 3000", check=False)
 
 def test_ssh_lost(target):
-    target.run("kill -9 $(pidof sshd); sleep 60", check=False)
+    target.run("kill -9 $(pidof sshd); sleep 3000", check=False)
+
+def test_ssh_silent(target):
+    target.run("pkill -STOP sshd; while :; do echo alive >/dev/kmsg; sleep 1; done", check=False)
 
 @pytest.mark.namespace("data", size="64M")
 @pytest.mark.stack("data / linear")
 def test_no_progress(target, stack, fio):
-    with fio.running(stack, duration=300, verify="none", rw="randread"):
+    with fio.running(stack, duration=3000, verify="none", rw="randread"):
         time.sleep(3)
         # Reads wait in the device-mapper target without a task in uninterruptible sleep: asynchronous I/O.
         target.run(["dmsetup", "suspend", "--nolockfs", os.path.basename(stack.device)])
 
 def test_qemu_killed(target):
     os.kill(target.pid, signal.SIGKILL)
-    target.run(["sleep", "60"])
+    target.run(["sleep", "3000"])
+
+def test_qemu_stopped(target):
+    os.kill(target.pid, signal.SIGSTOP)
+    target.run(["sleep", "3000"])
+
+def test_cpus_stopped(target):
+    target.qmp.execute("stop", deadline=Deadline(5))
+    target.run(["sleep", "3000"])
 
 @pytest.mark.namespace("data", size="64M", pi=1, ms=8)
 @pytest.mark.stack("data")
 def test_unannounced_corruption(stack, fio, disk):
     fio(stack, duration=0)
     disk.flip("data", sector=10240)
+    fio(stack, verify_only=True)
+
+@pytest.mark.namespace("data", size="64M", block=4096)
+@pytest.mark.stack("data / luks2:integrity=hmac-sha256")
+def test_unannounced_aead_corruption(target, stack, fio, disk):
+    fio(stack, duration=0)
+    spot = stack.sector_of(5 << 20)
+    stack.close()
+    disk.flip("data", sector=spot.sector, byte=spot.byte)
+    stack.open()
     fio(stack, verify_only=True)
 
 @pytest.mark.namespace("data", size="64M", pi=1, ms=8)
@@ -62,40 +119,66 @@ def test_corruption_that_did_not_happen(stack, fio, expect):
         fio(stack, verify_only=True)
 
 def test_oom(target):
-    target.run(["stress-ng", "--vm", "2", "--vm-bytes", "900M", "--vm-keep", "--timeout", "20s"], check=False)
+    target.run(["stress-ng", "--vm", "2", "--vm-bytes", "900M", "--vm-keep"], check=False)
 
 def test_nothing(target):
     target.run(["sleep", "1"])
 '''
 
-# Name -> outcome, kind of the first report ("" for none), and what the title has to say.
+
+@dataclass(frozen=True)
+class Row:
+    """How a cell has to end."""
+
+    outcome: str
+    # Kind and function of the first report; no report at all when there is no kind.
+    kind: str = ""
+    function: str = ""
+    # Stands in the title.
+    words: str = ""
+    # The layer that reported.
+    layer: str = ""
+
+
 EXPECTED = {
-    "test_lkdtm-WARNING": ("fail", "warning", "lkdtm_WARNING"),
-    "test_lkdtm-BUG": ("fail", "kernel-bug", "lkdtm_BUG"),
-    "test_lkdtm-EXCEPTION": ("fail", "oops", "lkdtm_EXCEPTION"),
-    "test_lkdtm-PANIC": ("fail", "panic", "dumptest"),
-    "test_lkdtm-SOFTLOCKUP": ("fail", ("soft-lockup", "rcu-stall"), "lkdtm_SOFTLOCKUP"),
-    "test_lkdtm-HARDLOCKUP": ("fail", ("rcu-stall", "hard-lockup"), "lkdtm_HARDLOCKUP"),
-    "test_lkdtm-HUNG_TASK": ("fail", "hung-task", "lkdtm_HUNG_TASK"),
-    "test_sysrq": ("fail", "panic", "sysrq triggered crash"),
-    "test_reboot": ("fail", "reboot", "reset"),
-    "test_ssh_lost": ("fail", "", "ssh"),
-    "test_no_progress": ("fail", ("no-progress", "hung-task"), ""),
-    "test_qemu_killed": ("error", "", "SIGKILL"),
-    "test_unannounced_corruption": ("fail", "verification", "uard"),
-    "test_corruption_that_did_not_happen": ("fail", "", "unnoticed"),
-    "test_oom": ("fail", "oom", ""),
-    "test_nothing": ("pass", "", ""),
+    "test_lkdtm-WARNING": Row("fail", "warning", "lkdtm_WARNING", "WARNING in lkdtm_WARNING"),
+    "test_lkdtm-BUG": Row("fail", "kernel-bug", "lkdtm_BUG", "lkdtm_BUG"),
+    "test_lkdtm-EXCEPTION": Row("fail", "oops", "lkdtm_EXCEPTION", "lkdtm_EXCEPTION"),
+    "test_lkdtm-PANIC": Row("fail", "panic", "lkdtm_PANIC", "dumptest"),
+    # A CPU that spins keeps RCU from ending its grace period, and RCU's watchdog is the first.
+    "test_rcu_stall-SOFTLOCKUP": Row("fail", "rcu-stall", "lkdtm_SOFTLOCKUP", "rcu detected stall in"),
+    "test_rcu_stall-HARDLOCKUP": Row("fail", "rcu-stall", "lkdtm_HARDLOCKUP", "rcu detected stall in"),
+    "test_soft_lockup": Row("fail", "soft-lockup", "lkdtm_SOFTLOCKUP", "soft lockup in"),
+    "test_lkdtm-HUNG_TASK": Row("fail", "hung-task", "lkdtm_HUNG_TASK", "task hung in"),
+    # No watchdog of a guest survives interrupts that are off on its only CPU.
+    "test_silent_freeze": Row("fail", "silence", "lkdtm_HARDLOCKUP", "silent freeze in"),
+    "test_freeze_in_boot": Row("fail", "silence", "lkdtm_HARDLOCKUP", "silent freeze in"),
+    "test_boot_hang": Row("fail", "silence", "", "boot hung"),
+    "test_boot_loop": Row("fail", "reboot", "", "reset"),
+    "test_sysrq": Row("fail", "panic", "sysrq_handle_crash", "sysrq triggered crash"),
+    "test_reboot": Row("fail", "reboot", "", "reset"),
+    "test_ssh_lost": Row("fail", words="ssh"),
+    "test_ssh_silent": Row("fail", "silence", "", "no answer over ssh"),
+    "test_no_progress": Row("fail", "no-progress", "", "no progress in fio"),
+    "test_qemu_killed": Row("error", words="SIGKILL"),
+    "test_qemu_stopped": Row("error", words="QEMU was stopped by a signal"),
+    "test_cpus_stopped": Row("error", words="stopped over QMP"),
+    "test_unannounced_corruption": Row("fail", "verification", "", "uard", "pi-guard"),
+    "test_unannounced_aead_corruption": Row("fail", "verification", "", "AEAD", "dm-crypt-aead"),
+    "test_corruption_that_did_not_happen": Row("fail", words="unnoticed"),
+    "test_oom": Row("fail", "oom"),
+    "test_nothing": Row("pass"),
 }
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, dict]:
+    """Two cells at a time, where a machine has one CPU: most of them only wait for a watchdog."""
     directory = tmp_path_factory.mktemp("monitor")
     (directory / "test_in.py").write_text(INNER)
     done = subprocess.run(
-        [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs"], cwd=directory, check=False,
-        capture_output=True, text=True, timeout=3000, env=dict(os.environ))
+        [sys.executable, "-m", "farm", "run", "test_in.py", "-n", "2", "--runs-dir", "runs"], cwd=directory,
+        check=False, capture_output=True, text=True, timeout=3000, env=dict(os.environ))
     print(done.stdout[-8000:], done.stderr[-2000:])
     assert done.returncode == 1
     return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
@@ -104,18 +187,22 @@ def results(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_seen_and_named(results, name):
-    outcome, kinds, words = EXPECTED[name]
-    result = results[name]
-    assert result["outcome"] == outcome, result["title"]
-    assert words in result["title"]
-    found = [finding["kind"] for finding in result["findings"] if not finding["suppressed"]]
-    if kinds:
-        assert found[0] in kinds if isinstance(kinds, tuple) else found[0] == kinds, found
-    else:
-        assert found == []
+    expected, result = EXPECTED[name], results[name]
+    assert result["outcome"] == expected.outcome, result["title"]
+    assert expected.words in result["title"]
+    found = [finding for finding in result["findings"] if not finding["suppressed"]]
+    assert [finding["kind"] for finding in found[:1]] == ([expected.kind] if expected.kind else [])
+    if found:
+        assert found[0]["function"] == expected.function
+        assert found[0]["layer"] == expected.layer
 
 
-@pytest.mark.parametrize("name", [name for name, (outcome, *_) in EXPECTED.items() if outcome == "fail"])
+@pytest.mark.parametrize("name", [name for name, row in EXPECTED.items() if row.outcome != "pass"])
+def test_the_verdict_stands_in_time(results, name):
+    assert 0 <= results[name]["durations"]["verdict"] <= LATENCY
+
+
+@pytest.mark.parametrize("name", [name for name, row in EXPECTED.items() if row.outcome == "fail"])
 def test_evidence_is_there_and_quick(results, name):
     result = results[name]
     assert result["durations"]["evidence"] <= 60
