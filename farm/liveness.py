@@ -68,7 +68,7 @@ class Moment:
     def quiet(self) -> float:
         """Seconds without any sign of the guest's life."""
         silent = self.now - self.heard
-        return min(silent, self.vital.owing) if self.vital.userspace else silent
+        return silent if self.vital.owing is None else min(silent, self.vital.owing)
 
     def late(self, since: float, seconds: float, cause: Callable[[], Finding | FarmError]) -> Death | None:
         """The death that `cause` names, when what began at `since` has lasted for so long."""
@@ -190,8 +190,9 @@ class Liveness:
         return at.late(since, half, lambda: self._finding("silent freeze", at.patient, cpus or (), stuck=True))
 
     def _check_silent(self, at: Moment) -> Death | None:
+        # Between the ready line and the first login the deadline of that login counts.
         title, base = ("no answer over ssh", SILENCE) if at.vital.userspace else ("boot hung", BOOT_SILENCE)
-        since = at.now - at.vital.owing if at.vital.userspace else at.heard
+        since = at.now - (at.vital.owing or 0.0) if at.vital.userspace else at.heard
         return at.late(since, at.pace.seconds(base), lambda: self._silent(title, at.patient))
 
     def _silent(self, title: str, patient: Patient) -> Finding | FarmError:

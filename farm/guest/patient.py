@@ -32,8 +32,8 @@ class Vital:
     switches: int
     # Whether the guest's userspace has shown itself.
     userspace: bool = False
-    # Seconds that the guest's ssh has owed an answer.
-    owing: float = 0.0
+    # Seconds that the guest's ssh has owed an answer; None before the first login.
+    owing: float | None = None
     # Whether the ssh connection broke.
     lost: bool = False
 
@@ -75,7 +75,7 @@ class Patient:
         pulse = self._ssh.pulse if self._ssh is not None else None
         return Vital(
             self._qemu.started, state, switches, userspace=self._ssh is not None,
-            owing=pulse.owing if pulse else 0.0, lost=pulse is not None and pulse.lost)
+            owing=pulse.owing if pulse else None, lost=pulse is not None and pulse.lost)
 
     def cpus(self) -> list[Cpu] | None:
         """Where the CPUs stand, those in 64-bit mode; None when QEMU does not answer."""

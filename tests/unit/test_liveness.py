@@ -27,13 +27,15 @@ class Guest:
         self.signs = RUNNING
         self.seen = [ON]
         self.now = self.heard = 1000.0
+        self.connected = True
         # Since when ssh owes an answer.
         self.asked = None
         self.liveness = Liveness(lambda: self)
 
     def vital(self):
-        owing = 0.0 if self.asked is None else self.now - self.asked
-        return self.signs and replace(self.signs, owing=owing)
+        if self.signs is None or not self.connected:
+            return self.signs
+        return replace(self.signs, owing=0.0 if self.asked is None else self.now - self.asked)
 
     def cpus(self):
         return self.seen
@@ -161,15 +163,27 @@ def test_ssh_that_does_not_answer_while_the_console_lives(guest):
 
 
 def test_a_boot_that_says_nothing_more(guest):
-    guest.signs = replace(RUNNING, userspace=False)
+    guest.signs, guest.connected = replace(RUNNING, userspace=False), False
     death, took = guest.run(1000)
     assert death.cause.title == "boot hung"
     assert PACE.seconds(BOOT_SILENCE) <= took <= PACE.seconds(BOOT_SILENCE) + 0.5
 
 
+@pytest.mark.parametrize("userspace", [False, True])
+def test_a_freeze_before_the_first_login(guest, userspace):
+    guest.signs, guest.connected = replace(RUNNING, userspace=userspace), False
+    guest.seen = [OFF]
+    assert guest.run(1000)[0].cause.title == "silent freeze"
+
+
+def test_a_quiet_console_before_the_first_login_is_no_death(guest):
+    guest.connected = False
+    assert guest.run(PACE.seconds(SILENCE) * 2) is None
+
+
 def test_a_boot_begins_with_qemu_and_not_with_the_wait_for_room(guest):
     guest.now = 5000.0  # the console said nothing since 1000
-    guest.signs = replace(RUNNING, started=5000.0, userspace=False)
+    guest.signs, guest.connected = replace(RUNNING, started=5000.0, userspace=False), False
     assert guest.run(PACE.seconds(BOOT_SILENCE) - 1) is None
 
 
