@@ -32,6 +32,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 # printk ran out of room and says so in front of the next message (kernel/printk/printk.c, console_prepend_dropped).
 _DROPPED = re.compile(r"\*\* \d+ printk messages dropped \*\* ?")
 
+# mm/kmemleak.c puts it in front of every line of a report, when it prints those to the console (kmemleak.verbose=1).
+_KMEMLEAK = "kmemleak: "
+_LEAK = re.compile(rf"{_KMEMLEAK}(?=  |unreferenced object )")
+
 
 @dataclass(frozen=True)
 class Line:
@@ -82,6 +86,8 @@ def _one(text: str, start: int, end: int) -> list[Line]:
         rest = text[stamp.end() :]
         if rest[:1] == " ":
             rest = rest[1:]
+        if rest.startswith(_KMEMLEAK):
+            rest = _LEAK.sub("", rest)
         line = Line(rest, start, end, float(stamp["time"]), stamp["caller"] or "", dropped)
         # What stood before the stamp is a login prompt, a syslog header or half a line of somebody else.
         if not before.strip() or _SYSLOG.fullmatch(before):

@@ -36,6 +36,13 @@ def test_every_leaked_object_is_a_finding() -> None:
     assert {one.kind for one in found} == {"memory-leak"}
 
 
+def test_leaks_on_the_console_carry_a_prefix() -> None:
+    console = "".join(f"[   60.0{number:05}] kmemleak: {line}\n" for number, line in enumerate(KMEMLEAK.splitlines()))
+    found = classify(console.encode())
+    assert [one.function for one in found] == ["crypt_ctr", "nvme_setup_user_integrity"]
+    assert found[0].text.splitlines()[1] == '  comm "dmsetup", pid 231, jiffies 4294677312'
+
+
 CIRCULAR = """\
 ======================================================
 WARNING: possible circular locking dependency detected
