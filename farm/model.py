@@ -147,6 +147,18 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Suspicion:
+    """Something odd about the kernel that does not fail a testcase."""
+
+    # `slab-growth`, `memory-leak` or `close`.
+    kind: str
+    # What it is, in a line.
+    title: str
+    # What it is based on.
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Frame:
     """One line of a call trace."""
 

@@ -78,6 +78,7 @@ class Monitor:
         self._unexpected: list[tuple[Finding, float]] = []
         self._expectations: list[Expectation] = []
         self._tolerated: set[str] = set()
+        self._hushed: set[str] = set()
         self._workloads = Workloads(clock)
         self._heard = clock()
         # Where in the console's stream a piece begins, and when it came.
@@ -110,7 +111,7 @@ class Monitor:
             self.liveness.event(name, self._clock())
         if name in ("RESET", "SHUTDOWN") and data.get("guest"):
             reason = data.get("reason", name.lower())
-            self._found(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"), self._clock())
+            self.report(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"))
 
     def tolerate(self, *kinds: str) -> None:
         """Reports of these kinds do not fail the cell (an OOM kill where memory is meant to run out)."""
@@ -150,6 +151,23 @@ class Monitor:
             unnoticed = Finding("unnoticed", f"announced corruption went unnoticed: no report by {layer}",
                                 signature=f"unnoticed:{layer}", layer=layer)
             raise VerificationError(unnoticed.title, (unnoticed, *self.findings))
+
+    @contextmanager
+    def hushed(self, kind: str) -> Iterator[None]:
+        """Within the block, console reports of a kind are known noise: whoever asked for them has a better source."""
+        with self._lock:
+            self._hushed.add(kind)
+        try:
+            yield
+            self.settle(self.pace.deadline(GRACE))
+        finally:
+            with self._lock:
+                self._hushed.discard(kind)
+
+    def report(self, *findings: Finding, at: float | None = None) -> None:
+        """Take findings from another source than the console; `at` is when their signal came, now by default."""
+        with self._lock:
+            self._sort(findings, self._clock() if at is None else at)
 
     # -- what it concludes
 
@@ -208,13 +226,10 @@ class Monitor:
         reports = tuple(finding for finding, _ in self._unexpected)
         return next(((as_error(finding, reports), at) for finding, at in self._unexpected), self._first_cause)
 
-    def _found(self, finding: Finding, at: float) -> None:
-        """Take a report that is not on the console."""
-        with self._lock:
-            self._sort([finding], at)
-
     def _sort(self, findings: Sequence[Finding], at: float | None = None) -> None:
         for finding in findings:
+            if finding.kind in self._hushed:
+                finding = replace(finding, suppressed=True)  # noqa: PLW2901
             self._findings.append(finding)
             if not (finding.suppressed or finding.kind in self._tolerated or self._announced(finding)):
                 self._unexpected.append((finding, self._arrival(finding.start) if at is None else at))
@@ -254,7 +269,7 @@ class Monitor:
         if self.liveness is None or self.tripped or (death := self.liveness.check(now, self._heard, self.pace)) is None:
             return
         if isinstance(death.cause, Finding):
-            self._found(death.cause, death.at)
+            self.report(death.cause, at=death.at)
         else:
             self.trip(death.cause, death.at)
 

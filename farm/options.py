@@ -54,6 +54,8 @@ RUN_OPTIONS = (
     Option("--seed", "N", "Seed of the workloads (default: random; it is recorded).", int),
     Option("--duration", "SECONDS", "Length of each workload on the guest's clock (default: the testcase's own).",
            float),
+    Option("--rounds", "N", "Rounds of testcases that repeat something to see what is left over (default: 100).", int,
+           default="100"),
     Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
     Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),
 )

@@ -14,17 +14,20 @@ from farm.deadline import Deadline
 from farm.errors import FarmError
 from farm.evidence import collect
 from farm.freeze import Symbols
+from farm.growth import SlabGrowth
 from farm.host.admission import admitted
 from farm.host.process import printable
+from farm.leaks import KIND as LEAK
+from farm.leaks import LeakDetector
 from farm.liveness import Liveness
-from farm.model import Cell, Finding, Machine, Outcome
+from farm.model import Cell, Finding, Machine, Outcome, Suspicion
 from farm.monitor import Monitor
 from farm.options import as_arguments
 from farm.plugin.markers import duration_of, machine_of, stacks_of, tolerated_kinds
 from farm.plugin.session import FarmSession
 from farm.pressure import Pressure
 from farm.results.directory import CellDirectory
-from farm.stack import Assembly, Base, Stack
+from farm.stack import Assembly, Base, Stack, StackError
 from farm.target import Target
 from farm.verdict import Cause, cause_of, outcome_of
 from farm.watchdogs import watchdog_parameters
@@ -56,6 +59,10 @@ class CellRun:
         self.monitor.tolerate(*tolerated_kinds(item))
         self.workloads: list[str] = []
         self.pressures: list[str] = []
+        # What is odd but does not fail the testcase.
+        self.suspicions: list[Suspicion] = []
+        self._assemblies: list[Assembly] = []
+        self._leaks: LeakDetector | None = None
         self.seed = session.seed
         self.target: Target | None = None
         self._outcome, self._title = Outcome.ERROR, "did not finish"
@@ -97,6 +104,7 @@ class CellRun:
         self._ready = True
         admission.covers(target.pid)
         self.pace = self.monitor.pace = target.pace
+        self._leaks = LeakDetector.of(target.console_log, target, target.pace)
         return target
 
     def assemble(self, target: Target) -> dict[str, Assembly]:
@@ -109,6 +117,7 @@ class CellRun:
                 base = Base(namespaces[stack.serial], target.block_device(stack.serial), release)
                 assembly = Assembly(target, stack, base, seed=self._session.seed, pace=target.pace)
                 assembly.build()
+                self._assemblies.append(assembly)
                 assemblies[stack.serial] = assembly
         return assemblies
 
@@ -128,6 +137,11 @@ class CellRun:
         self.pressures = pressure.applied
         return pressure
 
+    def slab_growth(self, target: Target) -> SlabGrowth:
+        """Watches the slab caches; what grows becomes a suspicion."""
+        return SlabGrowth(target, rounds=self._item.config.option.rounds, pace=target.pace,
+                          suspect=self.suspicions.append)
+
     def conclude(self, error: BaseException | None) -> BaseException | None:
         """What the testcase really ended with: the kernel's own report outranks what followed from it.
 
@@ -135,7 +149,7 @@ class CellRun:
         """
         cause, began = error, time.monotonic()
         if self.target is not None and not isinstance(error, pytest.skip.Exception):
-            cause = self.monitor.failure() or error
+            cause = self.monitor.failure() or error or self._look_for_leaks(self.target)
             # A full disk of this host looks like broken hardware to the guest.
             cause = (self.target.trouble() or cause) if cause is not None else None
             if cause is not None:
@@ -151,6 +165,30 @@ class CellRun:
                 collect(self.target.patient, self.directory.evidence, self.directory.console)
         self._write()
         return cause
+
+    def _look_for_leaks(self, target: Target) -> FarmError | None:
+        """Where the kernel can tell: what the testcase leaked, or why nobody knows."""
+        if self._leaks is None or not target.alive:
+            return None
+        try:
+            with self.phase("leaks"), self.monitor.hushed(LEAK):
+                self._remove_stacks()
+                found = self._leaks.search()
+        except FarmError as error:
+            self.monitor.trip(error)
+        else:
+            self.suspicions += [Suspicion(LEAK, f"{leak.title}, allocated before the testcase began", leak.text)
+                                for leak in found.old]
+            self.monitor.report(*found.new)
+        return self.monitor.failure()
+
+    def _remove_stacks(self) -> None:
+        """Take the stacks down, for what leaks on that way; corrupted ones would only report the corruption again."""
+        for assembly in reversed(self._assemblies if not self.monitor.findings else []):
+            try:
+                assembly.remove()
+            except StackError as error:
+                self.suspicions.append(Suspicion("close", str(error).partition("\n")[0], str(error)))
 
     def close(self) -> None:
         """Tear the machine down and write the last word; a failure of the tear-down is the host's."""
@@ -177,6 +215,7 @@ class CellRun:
             "accelerator": self._session.acceleration.name,
             "seed": str(cell.seed),
             "cell": str(self.directory.path),
+            **({"suspicions": "; ".join(one.title for one in self.suspicions)} if self.suspicions else {}),
         }
 
     def cell(self) -> Cell:
@@ -197,7 +236,8 @@ class CellRun:
         self.directory.write_result(
             self.cell(), self._outcome, title=self._title, findings=findings,
             durations={**self.durations, "total": time.monotonic() - self._began},
-            facts={"accelerator": self._session.acceleration.name, "pace": self.pace.factor,
+            facts={"suspicions": [asdict(one) for one in self.suspicions],
+                   "accelerator": self._session.acceleration.name, "pace": self.pace.factor,
                    "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
                    "command": self.command(), "ready": self._ready,
                    "cause": asdict(self._cause) if self._cause else None})

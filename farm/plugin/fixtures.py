@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from farm.errors import UserError
+from farm.growth import SlabGrowth
 from farm.guest.disk import Disk
 from farm.image import GuestImage
 from farm.kernel import Kernel
@@ -89,6 +90,12 @@ def seed(farm_session: FarmSession) -> int:
 def duration(cell: CellRun) -> float:
     """Seconds that each workload lasts, on the guest's clock."""
     return cell.workload_seconds
+
+
+@pytest.fixture
+def slab_growth(cell: CellRun, target: Target) -> SlabGrowth:
+    """`slab_growth(stack.cycle)`: repeat something for --rounds; slab caches that keep growing are suspicious."""
+    return cell.slab_growth(target)
 
 
 def _runner(kind: type[Runner], name: str) -> Callable[..., Runner]:  # type: ignore[type-arg]

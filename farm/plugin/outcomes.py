@@ -89,6 +89,8 @@ class Row:
     seconds: float = 0.0
     # The cell's directory, "" for a testcase that never became a cell.
     directory: str = ""
+    # What was odd without failing it, in a line; "" for nothing.
+    suspicions: str = ""
 
 
 _OUTCOMES = {"skipped": Outcome.SKIP, "passed": Outcome.PASS}
@@ -112,7 +114,9 @@ class Outcomes:
         row = self.rows.setdefault(report.nodeid, Row(report.nodeid, Outcome.PASS))
         outcome = _OUTCOMES.get(report.outcome) or (Outcome.FAIL if report.when == "call" else Outcome.ERROR)
         row.seconds += report.duration
-        row.directory = str(dict(report.user_properties).get("cell", row.directory))
+        properties = dict(report.user_properties)
+        row.directory = str(properties.get("cell", row.directory))
+        row.suspicions = str(properties.get("suspicions", row.suspicions))
         if _RANK.index(outcome) > _RANK.index(row.outcome):
             row.outcome, row.title = outcome, _first_line(report)
 
@@ -133,6 +137,10 @@ class Outcomes:
         for row in rows:
             terminalreporter.write(f"{row.outcome.value:<6}", **{colors[row.outcome]: True})
             terminalreporter.write(f"{row.testcase:<{width}} {row.seconds:7.1f} s  {row.title}".rstrip() + "\n")
+        for row in rows:
+            if row.suspicions:
+                terminalreporter.write("warning: ", yellow=True)
+                terminalreporter.write(printable(f"{row.testcase}: {row.suspicions}") + "\n")
         terminalreporter.write_line(f"run directory: {self.run_directory}")
 
 

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 # Seconds on a fast machine; a wipe writes the whole device.
 BUILD_SECONDS = 30.0
 CLOSE_SECONDS = 20.0
+# Rounds in one script: the kernel takes 128 KiB for one argument (fs/exec.c, MAX_ARG_STRLEN).
+CYCLES = 10
 
 
 class StackError(GuestError):
@@ -121,6 +123,17 @@ class Assembly:
     def reopen(self) -> None:
         self.close()
         self.open()
+
+    def cycle(self, rounds: int) -> None:
+        """Close every layer and open it again, `rounds` times; many of them in one round trip."""
+        self.open()
+        for before in range(0, rounds, CYCLES):
+            steps = (*((*self._plan.close, *self._plan.open) * min(CYCLES, rounds - before)), *_ASK)
+            done = self._run(steps, BUILD_SECONDS)
+            failed = [result for result in done if result.status]
+            if failed or len(done) < len(steps):
+                raise StackError(self._sentence("reopen", failed, steps[len(done):]), failed)
+            self._learn(done[-2].output, done[-1].output)
 
     def sector_of(self, offset: int = 0, *, file: str = "", tag: bool = False) -> Spot:
         """Where byte `offset` of the top device, or of a file on the file system on top, lies on the namespace.

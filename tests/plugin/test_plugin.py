@@ -24,7 +24,8 @@ def test_markers_are_documented(pytester):
 
 def test_fixtures_are_documented(pytester):
     result = pytester.runpytest("--fixtures")
-    for name in ("target", "stack", "stacks", "disk", "expect", "fio", "stress", "churn", "pressure", "seed", "kernel"):
+    for name in ("target", "stack", "stacks", "disk", "expect", "fio", "stress", "churn", "pressure", "seed", "kernel",
+                 "slab_growth"):
         result.stdout.re_match_lines([rf"{name}( \[session scope\])? --"])
     result.stdout.no_fnmatch_line("*no docstring available*farm*")
 
@@ -137,6 +138,17 @@ def test_a_session_without_cells_leaves_nothing(pytester):
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*run directory*")
     assert not (pytester.path / "runs").exists()
+
+
+def test_a_suspicion_is_a_warning(pytester):
+    pytester.makepyfile("""
+        def test_it(record_property):
+            record_property("cell", "/runs/1")
+            record_property("suspicions", "slab cache kmalloc-16 grows")
+    """)
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["warning: *::test_it: slab cache kmalloc-16 grows"])
 
 
 def test_workers_blame_alike(pytester):

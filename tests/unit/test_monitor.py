@@ -251,3 +251,30 @@ def test_no_progress_fails_as_a_hang():
         monitor.tick()
     assert isinstance(monitor.failure(), HangError)
     assert len(monitor.findings) == 1
+
+
+LEAKED = b"[   13.000000] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)\n"
+
+
+def test_a_hushed_kind_does_not_trip_while_it_is_asked_for(monitor):
+    with monitor.hushed("memory-leak"):
+        monitor.console(LEAKED)
+    assert not monitor.tripped
+    assert [finding.suppressed for finding in monitor.findings] == [True]
+    with monitor.hushed("memory-leak"):
+        pass
+    monitor.console(WARNING)
+    assert monitor.tripped
+
+
+def test_a_kind_that_is_not_hushed_trips(monitor):
+    with monitor.hushed("memory-leak"):
+        pass
+    monitor.console(LEAKED)
+    assert monitor.tripped
+
+
+def test_a_finding_from_another_source_fails_the_cell(monitor):
+    monitor.report(Finding("memory-leak", "memory leak in crypt_ctr", "crypt_ctr"))
+    assert isinstance(monitor.failure(), CrashError)
+    assert monitor.signalled is not None

@@ -87,6 +87,26 @@ def test_a_stack_takes_one_trip_each_way(shell: LocalShell) -> None:
     assert shell.trips == 4
 
 
+def test_many_rounds_take_few_trips(shell: LocalShell) -> None:
+    stack = Assembly(shell, parse_stack("data / linear / crypt"), BASE)
+    stack.build()
+    shell.calls()
+    stack.cycle(25)
+    once = ["cryptsetup close", "dmsetup remove", "dmsetup create", "cryptsetup open"]
+    assert first_words(shell.calls()) == once * 25
+    assert shell.trips == 1 + 3
+    assert stack.is_open
+
+
+def test_a_round_that_fails_says_where(shell: LocalShell) -> None:
+    stack = Assembly(shell, parse_stack("data / linear / crypt"), BASE)
+    stack.build()
+    shell.fail.write_text("dmsetup remove")
+    with pytest.raises(StackError, match="Could not reopen the stack") as caught:
+        stack.cycle(3)
+    assert [one.step.layer for one in caught.value.failed] == ["farm-data-1-linear"]
+
+
 def test_knows_the_kernels_names_of_its_layers(shell: LocalShell) -> None:
     stack = Assembly(shell, parse_stack("data / linear:offset=2056 / luks2 / xfs"), BASE)
     stack.build()
