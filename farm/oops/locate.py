@@ -214,6 +214,10 @@ def _ioctl(function: str) -> bool:
 def anchor(frames: list[Frame]) -> str:
     """Where generic code called into the subsystem that does not come to an end."""
     inner = _first(frames, "stall")
+    # Whatever timer or interrupt it was in just then.
+    crash_test = next((frame.function for frame in frames if _CRASH_TEST.fullmatch(frame.function)), "")
+    if crash_test:
+        return crash_test
     if _family(inner) == "smp_call_function":
         return inner
     for index, frame in enumerate(frames):
@@ -223,8 +227,6 @@ def anchor(frames: list[Frame]) -> str:
             if not _ioctl(outer):
                 return name
             continue
-        if _CRASH_TEST.fullmatch(name):
-            return name
         called = _DISPATCH.fullmatch(outer) and not _PASS.fullmatch(name) and not is_generic(name, "stall")
         if called or call_name(name) != name:
             return name
