@@ -177,7 +177,8 @@ def panic(layout: Layout, named: str) -> Place:
 def pool(layout: Layout, named: str) -> Place:
     """The work that occupies a stuck worker, from the backtraces of the pools' workers."""
     for section in layout.sections:
-        found = anchor(section.frames)
+        # Below the watchdog's own timer, when that interrupted the very worker.
+        found = anchor(_interrupted(section))
         if found:
             return Place(found, _mark(section.frames, "stall"))
     return Place(layout.work)
