@@ -223,8 +223,13 @@ class Monitor:
         return grace if self._signal is None else min(grace, max(0.0, self._signal + VERDICT_SECONDS - self._clock()))
 
     def _decide(self) -> tuple[FarmError, float] | None:
-        reports = tuple(finding for finding, _ in self._unexpected)
-        return next(((as_error(finding, reports), at) for finding, at in self._unexpected), self._first_cause)
+        """The first report of the console, else the first that QEMU or the farm made, else the first other cause.
+
+        The kernel's own words are on their way in another thread when QEMU tells of a reset.
+        """
+        ranked = sorted(self._unexpected, key=lambda one: one[0].end == 0)
+        reports = tuple(finding for finding, _ in ranked)
+        return next(((as_error(finding, reports), at) for finding, at in ranked), self._first_cause)
 
     def _sort(self, findings: Sequence[Finding], at: float | None = None) -> None:
         for finding in findings:

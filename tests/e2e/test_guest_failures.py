@@ -16,6 +16,7 @@ from farm.deadline import Deadline
 from farm.errors import BootError, CrashError, FarmError, GuestError, HangError, InfrastructureError, UserError
 from farm.guest import argv as guest_argv
 from farm.guest.shell import CommandError
+from farm.host import process
 from farm.host.accel import KVM, PROBE_SECONDS, TCG, decide
 from farm.host.workdir import Workdir
 from farm.monitor import Monitor
@@ -71,6 +72,7 @@ def test_a_qemu_that_hangs_is_stopped_in_time(boot):
     target = boot()
     pid = target.pid
     os.kill(pid, signal.SIGSTOP)
+    assert eventually(lambda: process.scheduling(pid)[0] == "T", 20)
     with pytest.raises(InfrastructureError, match=r"QEMU is stopped \(state T\)"):
         target.patient.human_monitor("info status", Deadline(5))
     target.stop()

@@ -139,6 +139,12 @@ def test_a_guest_that_resets_itself_fails(monitor):
     assert "rebooted" in str(monitor.failure())
 
 
+def test_the_kernels_words_outrank_qemus_event_that_came_first(monitor):
+    monitor.event("RESET", {"guest": True, "reason": "guest-reset"})
+    monitor.console(b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n")
+    assert "kernel panic" in str(monitor.failure())
+
+
 def test_a_reset_by_the_farm_is_no_finding(monitor):
     monitor.event("RESET", {"guest": False, "reason": "host-qmp-system-reset"})
     assert monitor.failure() is None
