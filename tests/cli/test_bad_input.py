@@ -62,6 +62,8 @@ def check(done, *words):
     (["build", "--source", "tar:linux"], ["tar:linux"]),
     (["cache", "prune", "--max-size", "big"], ["big"]),
     (["classify", "/nowhere/console.log"], ["/nowhere/console.log"]),
+    (["qualify", "strawberry"], ["no mutant strawberry", "dm-crypt-null-callback"]),
+    (["qualify", "--runs", "0"], ["--runs"]),
     (["frobnicate"], ["frobnicate"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_sentence(farm, argv, words):
