@@ -1,0 +1,55 @@
+"""Report 000: an allocation that fails within dm-crypt costs speed, never an I/O error or wrong data."""
+
+import pytest
+
+FAULTS = "/sys/kernel/debug/failslab/require-start"
+# From the first of these to the last lies nearly all of drivers/md/dm-crypt.c.
+WITHIN = "crypt_iv_plain64_gen+crypt_map+crypt_convert+crypt_endio+kcryptd_crypt+kcryptd_async_done+crypt_io_hints"
+
+# Every allocation fails, and more requests are in flight than dm-crypt has in reserve (MIN_IOS, BIO_MAX_VECS).
+EVERY = f"within={WITHIN},every=1"
+DEEP = {"bs": "16K", "iodepth": 256}
+
+pytestmark = pytest.mark.duration(5)
+
+plain = pytest.mark.namespace("data", size="384M")
+big_blocks = pytest.mark.namespace("data", block=4096)
+
+
+@pytest.fixture(autouse=True)
+def _injects(target):
+    if target.run(["test", "-e", FAULTS], check=False).status:
+        pytest.skip("this kernel cannot choose failing allocations by their call trace (before 6.4 on x86-64)")
+
+
+def stacks(*written):
+    return [pytest.param(marks=pytest.mark.stack(f"data / {text}"), id=text.replace(" ", "")) for text in written]
+
+
+@plain
+@pytest.mark.parametrize("kind", ["fail-slab", "fail-page-alloc"])
+@pytest.mark.stack("data / crypt / xfs")
+def test_xfs_on_crypt(stack, fio, churn, pressure, kind):
+    with pressure(f"{kind}:{EVERY}"), churn.running(stack):
+        fio(stack, rw="randwrite", buffered=True, **DEEP)
+    stack.reopen()
+    fio(stack, verify_only=True, **DEEP)
+
+
+@plain
+@pytest.mark.parametrize((), stacks(
+    "crypt", "crypt:cipher=aes-cbc-essiv:sha256", "crypt:cryptd", "crypt:no_read_workqueue,no_write_workqueue"))
+def test_ciphers(stack, fio, pressure):
+    with pressure(f"fail-slab:{EVERY}"):
+        fio(stack, rw="randwrite", **DEEP)
+        fio(stack, verify_only=True, **DEEP)
+
+
+@big_blocks
+@pytest.mark.parametrize((), stacks(
+    "luks2:cipher=aes-gcm-random,integrity=aead", "luks2:integrity=hmac-sha256",
+    "luks2:cipher=chacha20-random,integrity=poly1305"))
+def test_authenticated_ciphers(stack, fio, pressure):
+    with pressure(f"fail-slab:{EVERY}"):
+        fio(stack, rw="write", **DEEP)
+        fio(stack, verify_only=True, **DEEP)
