@@ -63,7 +63,7 @@ bench: venv  ## Measure the farm against its targets (--quick leaves the cold bu
 	@$(BIN)/python -m bench.main $(ARGS)
 
 bench-oracle: venv  ## Measure how well the console classification finds bugs.
-	@$(BIN)/python bench/oracle.py $(ARGS)
+	@$(BIN)/python -m bench.oracle $(ARGS)
 
 clean:  ## Remove what make made here; caches and run directories stay.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import oracle
 from bench.measure import BenchError, Figure, Measured, measure, pasteable, qemu_version
 from farm.errors import FarmError
 from farm.host import accel, lease
@@ -122,7 +123,8 @@ def show(figures: Sequence[Figure], about: dict[str, Any], console: Console) -> 
     for one in figures:
         colour = "" if one.ratio is None else "[green]" if one.ratio <= 1 else "[red]"
         table.add_row(
-            one.name, f"{one.median:.2f} {one.unit}", "" if one.target is None else f"{one.target:g} {one.unit}",
+            one.name, f"{one.median:.2f} {one.unit}",
+            "" if one.target is None else f"{'≥ ' if one.at_least else ''}{one.target:g} {one.unit}",
             "" if one.ratio is None else f"{colour}{one.ratio:.0%}", str(len(one.values)),
         )
     console.print(table)
@@ -149,7 +151,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     asked = arguments()
     parts: list[Callable[[], Iterator[Figure]]] = [
-        lambda: no_op_build(asked.repeats), lambda: cells(asked.repeats), *([] if asked.quick else [cold_build]),
+        lambda: no_op_build(asked.repeats), lambda: cells(asked.repeats),
+        lambda: oracle.speed(oracle.found(), quick=True), *([] if asked.quick else [cold_build]),
     ]
     console = Console(stderr=asked.json == "-")
     about, figures, failed = host(), [], 0

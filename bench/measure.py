@@ -46,10 +46,13 @@ class Figure:
     unit: str
     # The values, one a run.
     values: tuple[float, ...]
-    # At most this; None for a figure that only informs.
+    # At most this, or with `at_least` at least; None for a figure that only informs.
     target: float | None
     # The command that measured it, as one can paste it.
     command: str
+    at_least: bool = False
+    # How it came about, e.g. `173 of 175`.
+    detail: str = ""
 
     @property
     def median(self) -> float:
@@ -57,14 +60,23 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Median by target: 1 or less is good."""
-        return self.median / self.target if self.target else None
+        """How much of what the target allows is used: 1 or less is good. None without a target, or with one of 0."""
+        if not self.target:
+            return None
+        return self.target / max(self.median, 1e-9) if self.at_least else self.median / self.target
+
+    @property
+    def met(self) -> bool:
+        if self.target is None:
+            return True
+        return self.median >= self.target if self.at_least else self.median <= self.target
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name, "unit": self.unit, "median": round(self.median, 3),
-            "values": [round(value, 3) for value in self.values], "target": self.target,
-            "ratio": None if self.ratio is None else round(self.ratio, 3), "command": self.command,
+            "values": [round(value, 3) for value in self.values], "target": self.target, "at_least": self.at_least,
+            "ratio": None if self.ratio is None else round(self.ratio, 3), "met": self.met, "detail": self.detail,
+            "command": self.command,
         }
 
 

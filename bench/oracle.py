@@ -1,7 +1,7 @@
 """`make bench-oracle`: how well and how fast console logs are classified.
 
-The corpus is a folder with `logs/*.log` and `expected.json`, given by --corpus or $FARM_CORPUS. Without it only speed
-and memory are measured, and a line says so. The exit status is 1 when a target is missed.
+The corpus is a folder with `logs/*.log` and `expected.json`, given by --corpus or $FARM_CORPUS. Without it the
+farm's own logs, speed and memory are measured, and a line says so. The exit status is 1 when a target is missed.
 """
 
 import argparse
@@ -12,47 +12,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.measure import Figure, pasteable
 from farm.oops import Parser, classify
 
 ROOT = Path(__file__).resolve().parents[1]
 FARM = Path(sys.executable).parent / "farm"
-CORPUS = ROOT.parent / "shared" / "corpus" / "console"
-CLEAN_LOGS = ROOT / "tests" / "golden" / "clean"
+CORPUS = Path(os.environ.get("FARM_CORPUS", ROOT.parent / "shared" / "corpus" / "console"))
+GOLDEN_LOGS = ROOT / "tests" / "golden"
+CLEAN_LOGS = GOLDEN_LOGS / "clean"
+COMMAND = "make bench-oracle"
 MIB = 1 << 20
 # Size of the clean console and of the long stream, in MiB; --quick divides both by 8.
 CLEAN_MIB = 256
 STREAM_MIB = 1024
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured quantity and what is asked of it."""
-
-    name: str
-    value: float
-    unit: str
-    # The least, or with `at_most` the most, that is asked for; None for a figure that only informs.
-    target: float | None
-    at_most: bool = False
-    # How it came about, e.g. `173 of 175`.
-    detail: str = ""
-
-    @property
-    def met(self) -> bool:
-        if self.target is None:
-            return True
-        return self.value <= self.target if self.at_most else self.value >= self.target
-
-
 def share(name: str, good: int, of: int, target: float | None) -> Figure:
-    return Figure(name, 100 * good / of if of else 0.0, "%", target, detail=f"{good} of {of}")
+    value = 100 * good / of if of else 0.0
+    return Figure(name, "%", (value,), target, COMMAND, at_least=True, detail=f"{good} of {of}")
+
+
+def number(name: str, value: float, target: float, detail: str = "", *, at_least: bool = False) -> Figure:
+    return Figure(name, "", (value,), target, COMMAND, at_least, detail)
 
 
 def accuracy(corpus: Path, misses: list[str]) -> Iterator[Figure]:
@@ -93,7 +80,7 @@ def accuracy(corpus: Path, misses: list[str]) -> Iterator[Figure]:
             if first.function not in one["functions_lenient"]:
                 misses.append(f"{one['file']}: {one['title']}, but function {first.function!r}")
     yield share("titled logs found", count["found"], count["titled"], 100.0)
-    yield Figure("findings in clean logs", count["false"], "", 0.0, True, f"of {count['clean']} logs")
+    yield number("findings in clean logs", count["false"], 0.0, f"of {count['clean']} logs")
     yield share("kind right, scored logs", count["scored kind"], count["scored"], 98.0)
     yield share("kind right, all titled logs", count["kind"], count["titled"], 98.0)
     yield share("kind as in the title, scored logs", count["exact"], count["scored"], None)
@@ -101,17 +88,41 @@ def accuracy(corpus: Path, misses: list[str]) -> Iterator[Figure]:
     yield share("function equal, first choice only", count["strict"], count["named"], None)
 
 
-def corpus_speed(corpus: Path) -> Figure:
-    """The whole corpus in one process, start-up included; the best of three."""
-    best = min(_timed([str(FARM), "classify", "--json", str(corpus / "logs")]) for _ in range(3))
-    logs = len(list((corpus / "logs").glob("*.log")))
-    return Figure("corpus as one process", best, "s", 2.0, True, f"{logs} logs, best of 3")
+def own_logs(misses: list[str]) -> Iterator[Figure]:
+    """The farm's own consoles: clean ones, and those of tests/golden with the findings that a reviewer accepted."""
+    clean = sorted(CLEAN_LOGS.glob("*.log"))
+    false = [f"{log.name}: clean, but {found[0].title}" for log in clean if (found := classify(log.read_bytes()))]
+    yield number("own clean logs", len(clean), 20.0, at_least=True)
+    yield number("findings in own clean logs", len(false), 0.0, f"of {len(clean)} logs")
+    goldens = sorted(GOLDEN_LOGS.glob("*.log"))
+    wrong = [f"{log.name}: not what {log.stem}.json says" for log in goldens if not _as_expected(log)]
+    yield share("own logs as expected", len(goldens) - len(wrong), len(goldens), 100.0)
+    misses += [*false, *wrong]
 
 
-def _timed(argv: list[str]) -> float:
+def _as_expected(log: Path) -> bool:
+    said = [(one.kind, one.title, one.function, one.suppressed) for one in classify(log.read_bytes())]
+    expected = json.loads(log.with_suffix(".json").read_text())
+    return said == [(one["kind"], one["title"], one["function"], one["suppressed"]) for one in expected]
+
+
+def process_speed(name: str, logs: Path) -> Figure:
+    """A directory of logs in one process, start-up included; the best of three, in CPU time as `throughput`."""
+    argv = [str(FARM), "classify", "--json", str(logs)]
+    best, wall = min(_timed(argv) for _ in range(3))
+    count = len(list(logs.glob("*.log")))
+    return Figure(name, "s", (best,), 2.0, pasteable(argv, {}), detail=f"{count} logs; {wall:.2f} s on the clock")
+
+
+def _timed(argv: list[str]) -> tuple[float, float]:
+    """CPU and wall seconds."""
     started = time.perf_counter()
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"`{' '.join(argv)}` ended with status {child.returncode}.")
+    return usage.ru_utime + usage.ru_stime, time.perf_counter() - started
 
 
 def clean_block() -> bytes:
@@ -138,20 +149,21 @@ REPORT = b"""\
 
 
 def throughput(mib: int) -> Figure:
-    """A long clean console in chunks of 64 KiB, as a monitor gets it."""
+    """A long clean console in chunks of 64 KiB, as a monitor gets it; in CPU time, whatever else the host does."""
     block = clean_block()
     chunks = [block[at : at + 65_536] for at in range(0, len(block), 65_536)]
     rounds = max(1, mib * MIB // len(block))
     parser = Parser()
     found = 0
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(rounds):
         for chunk in chunks:
             found += len(parser.feed(chunk))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     found += len(parser.close())
     size = rounds * len(block) / 1e6
-    return Figure("clean console", size / seconds, "MB/s", 30.0, detail=f"{size:.0f} MB, {found} findings")
+    return Figure("long clean console", "MB/s", (size / seconds,), 30.0, COMMAND, at_least=True,
+                  detail=f"{size:.0f} MB, {found} findings")
 
 
 def memory(mib: int) -> Iterator[Figure]:
@@ -159,8 +171,26 @@ def memory(mib: int) -> Iterator[Figure]:
     block = clean_block()
     block += REPORT + b"x" * (2 * MIB) + b"\n"
     short, long = (_peak(block, size) for size in (16, mib))
-    yield Figure(f"memory over {mib} MiB", long, "MiB", None)
-    yield Figure("memory beyond that of a 16 MiB stream", long - short, "MiB", 8.0, True)
+    yield Figure("memory over a long stream", "MiB", (long,), None, COMMAND, detail=f"peak over {mib} MiB")
+    yield Figure("memory beyond that of 16 MiB", "MiB", (long - short,), 8.0, COMMAND)
+
+
+def speed(corpus: Path | None, *, quick: bool) -> Iterator[Figure]:
+    """Speed and memory, with or without a corpus."""
+    part = 8 if quick else 1
+    if corpus:
+        yield process_speed("corpus as one process", corpus / "logs")
+    yield throughput(CLEAN_MIB // part)
+    yield from memory(STREAM_MIB // part)
+
+
+def found(corpus: Path = CORPUS) -> Path | None:
+    """The corpus to measure on; says so when there is none."""
+    if (corpus / "expected.json").is_file():
+        return corpus
+    print(f"not measured: accuracy and speed on the corpus, because {corpus} has no expected.json. "
+          "Name its folder by --corpus or $FARM_CORPUS.", file=sys.stderr)
+    return None
 
 
 def _peak(block: bytes, mib: int) -> float:
@@ -180,19 +210,13 @@ def _peak(block: bytes, mib: int) -> float:
 
 def main() -> int:
     arguments = _arguments()
-    figures: list[Figure] = []
     misses: list[str] = []
-    if (arguments.corpus / "expected.json").is_file():
-        figures += accuracy(arguments.corpus, misses)
-        figures.append(corpus_speed(arguments.corpus))
-    else:
-        print(f"SKIPPED: accuracy and speed on the corpus, because {arguments.corpus} has no expected.json. "
-              "Name its folder by --corpus or $FARM_CORPUS.", file=sys.stderr)
-    part = 8 if arguments.quick else 1
-    figures.append(throughput(CLEAN_MIB // part))
-    figures += memory(STREAM_MIB // part)
+    figures = list(own_logs(misses))
+    corpus = found(arguments.corpus)
+    figures += accuracy(corpus, misses) if corpus else []
+    figures += speed(corpus, quick=arguments.quick)
     if arguments.json:
-        print(json.dumps({"figures": [{**asdict(one), "met": one.met} for one in figures], "misses": misses}))
+        print(json.dumps({"figures": [one.to_json() for one in figures], "misses": misses}))
     else:
         _show(figures, misses if arguments.misses else [])
     return 0 if all(one.met for one in figures) else 1
@@ -200,7 +224,7 @@ def main() -> int:
 
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(description="Measure the classification of console logs.")
-    parser.add_argument("--corpus", type=Path, default=Path(os.environ.get("FARM_CORPUS", CORPUS)), metavar="PATH",
+    parser.add_argument("--corpus", type=Path, default=CORPUS, metavar="PATH",
                         help="folder with logs/ and expected.json (default: $FARM_CORPUS or ../shared/corpus/console)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--misses", action="store_true", help="also list the logs that were misjudged")
@@ -213,10 +237,10 @@ def _show(figures: list[Figure], misses: list[str]) -> None:
     for heading in ("figure", "value", "target", "", "detail"):
         table.add_column(heading, justify="right" if heading in ("value", "target") else "left")
     for one in figures:
-        sign = "≤" if one.at_most else "≥"
+        sign = "≥" if one.at_least else "≤"
         target = "" if one.target is None else f"{sign} {one.target:g} {one.unit}".strip()
-        verdict = "" if one.target is None else "met" if one.met else "[red]missed[/]"
-        table.add_row(one.name, f"{one.value:.4g} {one.unit}".strip(), target, verdict, one.detail)
+        verdict = "" if one.target is None else "[green]pass[/]" if one.met else "[red]FAIL[/]"
+        table.add_row(one.name, f"{one.median:.4g} {one.unit}".strip(), target, verdict, one.detail)
     console = Console(highlight=False)
     console.print(table)
     for miss in misses:

@@ -1,9 +1,14 @@
 """`farm classify`: crash reports out of console logs."""
 
 import json
+import os
+import signal
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,10 +16,17 @@ import click
 
 from farm.errors import UserError
 from farm.model import Finding
-from farm.oops import Parser
+from farm.oops import findings
 
 _CHUNK = 1 << 20
 _STDIN = "-"
+# As a shell reports a program that SIGPIPE ended.
+EXIT_PIPE = 128 + signal.SIGPIPE
+# How files begin that are sometimes taken for logs.
+_NO_LOGS = {
+    b"\x1f\x8b": "compressed by gzip", b"\xfd7zXZ\0": "compressed by xz", b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"BZh": "compressed by bzip2", b"PK\x03\x04": "a zip archive", b"\x7fELF": "an ELF file",
+}
 
 
 @click.command()
@@ -26,8 +38,17 @@ def command(paths: tuple[str, ...], *, as_json: bool) -> int:
     A directory stands for its *.log files, `-` for standard input. Without --json: a table of the findings and, below
     it, each report as it was cut out of its log.
     """
+    # A terminal or pipe of another encoding gets escapes instead of characters that it lacks.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     write = _write_json if as_json else _write_text
-    write(((name, finding) for name, path in _sources(paths) for finding in _findings(name, path)))
+    try:
+        write((name, finding) for name, path in _sources(paths) for finding in _findings(name, path))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has seen enough; what is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
     return 0
 
 
@@ -50,23 +71,25 @@ def _sources(paths: tuple[str, ...]) -> list[tuple[str, Path | None]]:
     return found
 
 
-def _findings(name: str, path: Path | None) -> list[Finding]:
+def _findings(name: str, path: Path | None) -> Iterator[Finding]:
+    """Findings of one log, each as soon as it is known. Raises UserError for a file that is no log."""
     try:
-        if path is None:
-            return _read(sys.stdin.buffer)
-        with path.open("rb") as stream:
-            return _read(stream)
+        with nullcontext(sys.stdin.buffer) if path is None else path.open("rb") as stream:
+            yield from findings(_chunks(name, stream))
     except OSError as error:
         raise UserError(f"{name} cannot be read: {error.strerror}. Check the file and its permissions.") from error
 
 
-def _read(stream: IO[bytes]) -> list[Finding]:
-    parser = Parser()
-    found: list[Finding] = []
-    while chunk := stream.read(_CHUNK):
-        found += parser.feed(chunk)
-    found += parser.close()
-    return sorted(found, key=lambda finding: (finding.start, finding.end))
+def _chunks(name: str, stream: IO[bytes]) -> Iterator[bytes]:
+    """What there is to read, as it comes: a pipe may be slow, and may never end."""
+    read = getattr(stream, "read1", stream.read)
+    first = True
+    while chunk := read(_CHUNK):
+        kind = next((kind for magic, kind in _NO_LOGS.items() if first and chunk.startswith(magic)), None)
+        if kind:
+            raise UserError(f"{name} is {kind}, no console log. What it may hold can be piped into `farm classify -`.")
+        first = False
+        yield chunk
 
 
 def to_json(name: str, finding: Finding) -> dict[str, Any]:
@@ -76,9 +99,10 @@ def to_json(name: str, finding: Finding) -> dict[str, Any]:
     return {"file": name, **fields}
 
 
-def _write_json(findings: Iterator[tuple[str, Finding]]) -> None:
-    for name, finding in findings:
+def _write_json(found: Iterator[tuple[str, Finding]]) -> None:
+    for name, finding in found:
         sys.stdout.write(json.dumps(to_json(name, finding)) + "\n")
+        sys.stdout.flush()
 
 
 def visible(text: str) -> str:
@@ -102,22 +126,27 @@ def _row(name: str, finding: Finding) -> tuple[str, ...]:
     return tuple(visible(text) for text in (name, finding.kind, finding.title, finding.process, ", ".join(notes)))
 
 
-def _write_text(findings: Iterator[tuple[str, Finding]]) -> None:
-    found = list(findings)
-    if not found:
-        click.echo("no crash reports")
-        return
-    rows = [_row(name, finding) for name, finding in found]
-    if sys.stdout.isatty():
-        _rich_table(rows, [finding.suppressed for _, finding in found])
-    else:
-        click.echo("\t".join(_COLUMNS))
-        for row in rows:
-            click.echo("\t".join(text.replace("\t", " ") for text in row))
-    for name, finding in found:
-        click.echo(f"\n{visible(name)}, bytes {finding.start} to {finding.end}: {visible(finding.title)}")
-        for line in finding.text.split("\n"):
-            click.echo("    " + visible(line))
+def _write_text(found: Iterator[tuple[str, Finding]]) -> None:
+    rows: list[tuple[str, ...]] = []
+    faint: list[bool] = []
+    # The reports wait in a file: those of a long log may be larger than memory.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as reports:
+        for name, finding in found:
+            rows.append(_row(name, finding))
+            faint.append(finding.suppressed)
+            reports.write(f"\n{visible(name)}, bytes {finding.start} to {finding.end}: {visible(finding.title)}\n")
+            reports.writelines(f"    {visible(line)}\n" for line in finding.text.split("\n"))
+        if not rows:
+            click.echo("no crash reports")
+            return
+        if sys.stdout.isatty():
+            _rich_table(rows, faint)
+        else:
+            click.echo("\t".join(_COLUMNS))
+            for row in rows:
+                click.echo("\t".join(text.replace("\t", " ") for text in row))
+        reports.seek(0)
+        sys.stdout.writelines(reports)
 
 
 def _rich_table(rows: list[tuple[str, ...]], faint: list[bool]) -> None:

@@ -1,6 +1,6 @@
 """Classification of kernel consoles: pure, from bytes to findings."""
 
-from farm.oops.parser import Parser, classify
+from farm.oops.parser import Parser, classify, findings
 from farm.oops.patterns import KINDS
 
-__all__ = ["KINDS", "Parser", "classify"]
+__all__ = ["KINDS", "Parser", "classify", "findings"]

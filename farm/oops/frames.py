@@ -29,7 +29,7 @@ _X86 = re.compile(
 )
 _INLINED = re.compile(rf"\s*(?P<name>{_NAME}) (?P<place>[\w./+-]+\.(?:[chS]|rs):\d+) \[inline\]\s*")
 _DECODED = re.compile(
-    rf"\s*(?P<stale>\? )?(?P<name>{_NAME})(?:{_OFFSET})? "
+    rf"\s*{_ADDRESS}(?P<stale>\? )?(?P<name>{_NAME})(?:{_OFFSET})? "
     r"\((?P<places>[\w./+-]+:[\d?]+[^()]*(?:\(discriminator \d+\)[^()]*)*)\)"
     r"(?: (?P<module>[\w-]+))?\s*"
 )

@@ -26,6 +26,11 @@ _SYSLOG = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?) "
     r"(?:\S{1,64} ){0,2}kernel(?:\[\d+\])?: "
 )
+# `[Wed Dec  4 15:56:11 2024] ` of `dmesg -T`; `kernel:` of syslog daemons that write to a terminal.
+_PLAIN = re.compile(r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?|kernel:(?: (?! |\S+\+0x))?")
+# `6,416,1234567,-,caller=T7;` of /dev/kmsg and extended netconsole (kernel/printk/printk.c, info_print_ext_header).
+_EXTENDED = re.compile(
+    r"\d{1,3},\d{1,20},(?P<time>\d{1,14}),[-c+](?:,(?:caller=(?P<caller>[TC]\d{1,8})|[^;,]{1,40})){0,4};")
 # Colours and cursor movement, and the other control characters except the tab.
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[ -/]?[@-~]|[()][0-9A-B]|[=>c78])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -80,6 +85,10 @@ def _one(text: str, start: int, end: int) -> list[Line]:
     level = _LEVEL.match(text)
     if level:
         text = text[level.end() :]
+    extended = _EXTENDED.match(text)
+    if extended:
+        seconds = int(extended["time"]) / 1e6
+        return [Line(text[extended.end() :], start, end, seconds, extended["caller"] or "", dropped)]
     stamp = STAMP.search(text)
     if stamp:
         before = text[: stamp.start()]
@@ -93,9 +102,9 @@ def _one(text: str, start: int, end: int) -> list[Line]:
         if not before.strip() or _SYSLOG.fullmatch(before):
             return [line]
         return [Line(before, start, end), line]
-    syslog = _SYSLOG.match(text)
-    if syslog:
-        text = text[syslog.end() :]
+    header = _SYSLOG.match(text) or _PLAIN.match(text)
+    if header:
+        text = text[header.end() :]
     caller = _BARE_CALLER.match(text)
     if caller:
         return [Line(text[caller.end() :], start, end, -1.0, caller["caller"], dropped)]

@@ -7,7 +7,7 @@ each line is looked at.
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from farm.model import Finding
 from farm.oops.events import event_words, match_event
@@ -73,6 +73,12 @@ class Parser:
     def pending(self) -> tuple[tuple[str, str], ...]:
         """Kind and first line of each report that has begun and not ended."""
         return tuple((report.pattern.kind, report.first) for report in self._open.values())
+
+    @property
+    def horizon(self) -> int:
+        """Offset in the stream before which no further finding will begin."""
+        starts = (*(report.start for report in self._open.values()), *(start for start, _ in self._preambles.values()))
+        return min(starts, default=self._base)
 
     def feed(self, data: bytes) -> list[Finding]:
         """The findings that became complete, earliest first."""
@@ -249,8 +255,23 @@ class Parser:
         self._found.append(self._history.judge(report.finding(), report.groups.get("reason", "")))
 
 
+def findings(chunks: Iterable[bytes]) -> Iterator[Finding]:
+    """The findings in a stream, earliest first, each as soon as none can come before it; in bounded memory."""
+    parser = Parser()
+    waiting: list[Finding] = []
+    for chunk in chunks:
+        waiting += parser.feed(chunk)
+        waiting.sort(key=_position)
+        ready = bisect_left(waiting, parser.horizon, key=lambda finding: finding.start)
+        yield from waiting[:ready]
+        del waiting[:ready]
+    yield from sorted([*waiting, *parser.close()], key=_position)
+
+
 def classify(data: bytes) -> list[Finding]:
     """All findings in a whole log, earliest first."""
-    parser = Parser()
-    found = parser.feed(data) + parser.close()
-    return sorted(found, key=lambda finding: (finding.start, finding.end))
+    return list(findings([data]))
+
+
+def _position(finding: Finding) -> tuple[int, int]:
+    return finding.start, finding.end

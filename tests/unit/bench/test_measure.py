@@ -17,8 +17,20 @@ def test_the_median_and_its_share_of_the_target() -> None:
     assert (one.median, one.ratio) == (3.0, 0.5)
     assert one.to_json() == {
         "name": "boot", "unit": "s", "median": 3.0, "values": [9.0, 2.0, 3.0], "target": 6.0, "ratio": 0.5,
-        "command": "farm run",
+        "at_least": False, "met": True, "detail": "", "command": "farm run",
     }
+
+
+@pytest.mark.parametrize(("value", "at_least", "ratio", "met"), [
+    (20.0, False, 2.0, False), (5.0, False, 0.5, True), (20.0, True, 0.5, True), (5.0, True, 2.0, False)])
+def test_a_target_is_the_most_or_the_least(value: float, at_least: bool, ratio: float, met: bool) -> None:
+    one = Figure("x", "s", (value,), 10.0, "x", at_least=at_least)
+    assert (one.ratio, one.met) == (ratio, met)
+
+
+def test_a_target_of_none_at_all_is_met_by_none_at_all() -> None:
+    assert Figure("findings", "", (0.0,), 0.0, "x").met
+    assert not Figure("findings", "", (1.0,), 0.0, "x").met
 
 
 def test_a_figure_without_a_target_has_no_share() -> None:

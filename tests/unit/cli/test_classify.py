@@ -1,9 +1,13 @@
 """The command: files, directories, standard input, JSON and plain text."""
 
+import gzip
 import json
+import os
+import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -99,3 +103,52 @@ def test_table_on_a_terminal(logs: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     command.callback((str(logs / "b.log"),), as_json=False)  # type: ignore[misc]
     screen.seek(0)
     assert "KASAN: slab-use-after-free" in screen.read()
+
+
+class TestAsAProgram:
+    """What only shows with real pipes and files."""
+
+    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "farm", "classify", *arguments]
+        return subprocess.Popen(argv, stderr=subprocess.PIPE, **streams)
+
+    def test_a_reader_that_has_seen_enough_ends_it_quietly(self, tmp_path: Path) -> None:
+        (tmp_path / "long.log").write_text("".join(KASAN.replace("crypt_dec", f"f{n}") for n in range(4000)))
+        child = self.start("--json", str(tmp_path), stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline())["kind"] == "kasan"
+        child.stdout.close()
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+        assert child.wait(60) == 141
+
+    def test_a_finding_is_told_before_the_stream_ends(self) -> None:
+        child = self.start("--json", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(KASAN.encode() + b"[   12.006000] " + b"=" * 66 + b"\n")
+        child.stdin.flush()
+        assert json.loads(child.stdout.readline())["kind"] == "kasan"
+        child.stdin.close()
+        assert child.wait(60) == 0
+
+    def test_a_terminal_that_lacks_characters_gets_escapes(self, tmp_path: Path) -> None:
+        (tmp_path / "a.log").write_text(KASAN.replace("kworker", "kw\u00f6rker"))
+        child = self.start(str(tmp_path), stdout=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+        assert b"kw\\xf6rker" in child.communicate()[0]
+        assert child.returncode == 0
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("a.log", gzip.compress(KASAN.encode()), "compressed by gzip"),
+    ("vmlinux", b"\x7fELF\2\1", "an ELF file"),
+])
+def test_what_is_no_log_is_said_to_be_none(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        _run(str(tmp_path / name))
+
+
+def test_binary_garbage_around_a_report_does_not_hide_it(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(bytes(range(256)) * 40 + b"\n" + KASAN.encode() + b"\0" * 5000)
+    assert json.loads(_run("--json", str(tmp_path)))["kind"] == "kasan"

@@ -107,6 +107,8 @@ def test_no_failure(line: str) -> None:
         (" dump_stack_lvl from panic+0x104/0x2cc", ["dump_stack_lvl", "panic"]),
         (" baz drivers/md/dm.c:1364 [inline]", ["baz"]),
         (" crypt_map (drivers/md/dm-crypt.c:3500) dm_crypt", ["crypt_map"]),
+        (" crypt_map+0x1/0x2 (drivers/md/dm-crypt.c:3500 include/linux/bio.h:7)", ["crypt_map"]),
+        (" [<ffffffff81055862>] ? bar+0x22/0x70 (mm/slub.c:12 (discriminator 3))", ["bar"]),
         ("[<ffffffe00008c762>] schedule_tail+0x72/0xb2", ["schedule_tail"]), (" el0_svc+0x30/0xd8 (P)", ["el0_svc"]),
         ("[c000000003a1bb30] [c0000000001c0a5c] die+0x1/0x2 (unreliable)", ["die"]), ("RAX: 0000000000000000", []),
     ],

@@ -1,6 +1,7 @@
 """The parser as a stream: chunks change nothing, nothing crashes it, nothing makes it grow."""
 
 import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farm.model import Finding
-from farm.oops import KINDS, Parser, classify
+from farm.oops import KINDS, Parser, classify, findings
 from farm.oops.lines import MAX_LINE
 
 from . import reports, samples
@@ -66,8 +67,14 @@ def test_byte_by_byte(name: str) -> None:
     assert _in_chunks(data, list(range(len(data)))) == classify(data)
 
 
+def _led(prefix: str, text: str) -> str:
+    return "".join(f"{prefix}{line}\n" for line in text.splitlines())
+
+
 @pytest.mark.parametrize("name", reports.ALL)
-@pytest.mark.parametrize("form", ["bare", "stamped", "callers", "levels", "crlf", "garbage", "syslog", "late"])
+@pytest.mark.parametrize("form", [
+    "bare", "stamped", "callers", "levels", "crlf", "garbage", "syslog", "late", "journal", "terminal", "readable",
+    "kmsg", "colours"])
 def test_prefixes_change_nothing(name: str, form: str) -> None:
     text = reports.ALL[name]
     want = classify(text.encode())[0]
@@ -79,11 +86,31 @@ def test_prefixes_change_nothing(name: str, form: str) -> None:
         "crlf": reports.stamped(text).replace("\n", "\r\n"),
         "garbage": "\x00\xff\x1b[2J login: \n" + reports.stamped(text) + "\x80\x00",
         "syslog": "".join(f"Dec  4 15:56:11 host kernel: {line}\n" for line in reports.stamped(text).splitlines()),
+        # `journalctl -k`, wall messages of a syslog daemon, `dmesg -T`, extended netconsole, `dmesg -L`.
+        "journal": _led("Dec 04 15:56:11 host kernel: ", text),
+        "terminal": _led("kernel:", text),
+        "readable": _led("[Wed Dec  4 15:56:11 2024] ", text),
+        "kmsg": "".join(f"4,{n},{12_000_000 + n},-,caller=T57;{line}\n" for n, line in enumerate(text.splitlines())),
+        "colours": _led("\x1b[32m[   12.000001] \x1b[0m\x1b[1m", text),
         "late": "x" * 1_000_000 + "\n" + reports.stamped(text),
     }[form].encode("latin-1")
     found = classify(spoiled)[0]
     facts = (found.kind, found.title, found.function, found.signature, found.process, found.corrupted, found.frames)
     assert facts == (want.kind, want.title, want.function, want.signature, want.process, want.corrupted, want.frames)
+
+
+def test_a_finding_is_given_as_soon_as_none_can_come_before_it() -> None:
+    seen: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        report = reports.stamped(reports.KASAN)
+        for name, text in (("report", report), ("later", "[   99.000000] quiet\n"), ("end", "")):
+            seen.append(name)
+            yield text.encode()
+
+    for found in findings(chunks()):
+        seen.append(found.kind)
+    assert seen == ["report", "kasan", "later", "end"]
 
 
 def test_interleaved_cpus_are_told_apart() -> None:
