@@ -24,6 +24,8 @@ class Option:
     multiple: bool = False
     # The only values accepted, when not empty.
     choices: tuple[str, ...] = ()
+    # On when given; takes no value.
+    switch: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +59,8 @@ RUN_OPTIONS = (
     Option("--rounds", "N", "Rounds of testcases that repeat something to see what is left over (default: 100).", int,
            default="100"),
     Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
+    Option("--dump-memory", "", "On failure, keep a dump of the guest's memory, and of a kernel with debug information "
+           "what blocked tasks wait for.", switch=True),
     Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),
 )
 
@@ -80,6 +84,9 @@ def as_arguments(given: Mapping[str, Any]) -> Iterator[str]:
     """The options as one would type them; those at their default are left out."""
     for option in OPTIONS:
         value = given[option.name]
+        if option.switch:
+            yield from [option.flag] if value else []
+            continue
         for one in value if option.multiple else [value]:
             if one is not None and str(one) != option.default:
                 yield from (option.flag, str(one))

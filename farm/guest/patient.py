@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError
@@ -19,6 +20,10 @@ MONITOR_SECONDS = 1.0
 # and how long it has to be in one without having run: what is stopped and continued in turns is only slow.
 STOPPED_STATES = frozenset("Tt")
 STILL_SECONDS = 0.3
+# QEMU begins a dump at once, or hangs.
+BEGIN_SECONDS = 5.0
+# How often it is asked how far it has come, in seconds.
+DUMP_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,19 @@ class Patient:
         self._qemu = qemu
         self._ssh = ssh
 
-    def run(self, argv: Sequence[str], *, deadline: Deadline | None = None, check: bool = True) -> CommandResult:
-        """Run a command. Raises FarmError when ssh does not answer."""
+    def run(
+        self, command: Sequence[str] | str, *, deadline: Deadline | None = None, check: bool = True
+    ) -> CommandResult:
+        """Run a command, given as words or as a script for sh. Raises FarmError when ssh does not answer."""
         self._present()
         if self._ssh is None:
             raise InfrastructureError("there is no ssh connection to the guest")
-        return self._ssh.run(argv, deadline=deadline or Deadline(ANSWER_SECONDS), check=check, guard=lambda: None)
+        return self._ssh.run(command, deadline=deadline or Deadline(ANSWER_SECONDS), check=check, guard=lambda: None)
 
-    def sysrq(self, key: str) -> None:
+    def sysrq(self, key: str, deadline: Deadline) -> None:
         """Send a break and a sysrq key over the serial line. Raises InfrastructureError when QEMU is gone."""
         qemu = self._present()
-        qemu.send_break()
+        qemu.send_break(deadline)
         qemu.console.type(key)
 
     def human_monitor(self, command: str, deadline: Deadline) -> str:
@@ -91,6 +98,23 @@ class Patient:
                 f"x /{words}gx {cpu.rsp:#x}", deadline=Deadline(MONITOR_SECONDS), cpu=cpu.index))
         except InfrastructureError:
             return []
+
+    def dump_memory(self, path: Path, deadline: Deadline) -> None:
+        """Write all of the guest's memory to an ELF file.
+
+        The guest stands still meanwhile. Raises InfrastructureError when QEMU is gone, cannot write the file or is
+        not done before the deadline; the file is of no use then.
+        """
+        qmp = self._present().qmp
+        # paging=false: physical memory, whatever the guest's page tables say. detach: QEMU answers while it writes.
+        # ELF: QEMU 7.2 leaves out of its kdump formats what libkdumpfile, and so drgn, tells the architecture by.
+        qmp.execute("dump-guest-memory", {"paging": False, "protocol": f"file:{path}", "detach": True},
+                    deadline=deadline.at_most(BEGIN_SECONDS))
+        while (status := qmp.execute("query-dump", deadline=deadline)["status"]) == "active":
+            if not deadline.sleep(DUMP_POLL_SECONDS):
+                raise InfrastructureError(f"QEMU did not dump the memory within {deadline.seconds:.0f} s")
+        if status != "completed":
+            raise InfrastructureError(f"QEMU could not write {path.name} ({status})")
 
     def _present(self) -> Qemu:
         if self._qemu is None:

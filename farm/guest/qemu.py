@@ -124,9 +124,9 @@ class Qemu:
             raise InfrastructureError(f"QEMU does not name the port it forwards to the guest's ssh:\n{shown}")
         return int(match[1])
 
-    def send_break(self) -> None:
+    def send_break(self, deadline: Deadline) -> None:
         """A break on the serial line: the key typed next is a sysrq key (drivers/tty/serial/serial_core.c)."""
-        self.qmp.execute("chardev-send-break", {"id": "console"}, deadline=Deadline(ANSWER_SECONDS))
+        self.qmp.execute("chardev-send-break", {"id": "console"}, deadline=deadline)
 
     def stop(self) -> None:
         """End QEMU and everything that belongs to it; harmless when repeated."""

@@ -79,13 +79,14 @@ def entry(result: CommandResult, *, started: float, error: str = "") -> dict[str
     """What is recorded of a command; `started` in seconds since the epoch, `error` why it was not waited for."""
     return {
         "command": printable(result.argv), "status": result.status, "seconds": round(result.seconds, 3),
-        "started": round(started, 3), "stdout": _cut(result.stdout), "stderr": _cut(result.stderr),
+        "started": round(started, 3), "stdout": cut(result.stdout), "stderr": cut(result.stderr),
         **({"error": error} if error else {}),
     }
 
 
-def _cut(text: str) -> str:
-    if len(text) <= RECORDED_CHARACTERS:
+def cut(text: str, most: int = RECORDED_CHARACTERS) -> str:
+    """A text that is no longer than `most` characters and a line about what its middle has lost."""
+    if len(text) <= most:
         return text
-    half = RECORDED_CHARACTERS // 2
+    half = most // 2
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"

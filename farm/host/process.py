@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from farm.host import lease
 
 # A program asked to end gets this long before it is killed.
 GRACE_SECONDS = 2.0
+# Bytes that are taken of a program that is not waited for.
+MOST_HARVEST = 4 << 20
 
 _MAKE_VARIABLES = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "MAKEOVERRIDES", "GNUMAKEFLAGS"})
 
@@ -159,6 +162,21 @@ def run(
     if check and done.returncode != 0:
         raise InfrastructureError(failure(done))
     return done
+
+
+def harvest(
+    argv: Sequence[str], *, deadline: Deadline, env: Mapping[str, str] | None = None, input: bytes = b""
+) -> str:
+    """What a program prints until it ends or the deadline stops it; its errors and its status do not matter.
+
+    Raises UserError when it is not installed, InfrastructureError when the system cannot start it.
+    """
+    with tempfile.TemporaryFile() as out:
+        child = spawn(argv, env=env, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
+        with running(child), suppress(subprocess.TimeoutExpired):
+            child.communicate(input, timeout=deadline.remaining())
+        out.seek(0)
+        return out.read(MOST_HARVEST).decode(errors="replace")
 
 
 def failure(done: Completed, lines: int = 15) -> str:

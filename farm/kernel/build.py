@@ -5,7 +5,7 @@ import resource
 import shlex
 import shutil
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ _TOOLS = frozenset({"git", "gcc", "make", "ld", "bison", "flex", "bc", "perl", "
 _MODULES_SECONDS = 600.0
 # Name in the cache -> path in the O= directory.
 _ARTIFACTS = {"bzImage": "arch/x86/boot/bzImage", "config": ".config", "System.map": "System.map"}
+# Kept with vmlinux when that has debug information: name in the cache -> path in the work tree.
+_SCRIPTS = {"decode_stacktrace.sh": "scripts/decode_stacktrace.sh"}
 _DWARF = "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_DWARF4", "DEBUG_INFO_DWARF5"
 
 
@@ -59,6 +61,8 @@ class Plan:
             "recipe": RECIPE, "source": self.source.identity, "patches": [one.digest for one in self.patches],
             "config": [[one.line, one.optional] for fragment in self.fragments for one in fragment.wanted],
             "compiler": self.compiler,
+            # A new script to keep makes a new entry, of kernels with debug information only.
+            **({"scripts": sorted(_SCRIPTS)} if self.dwarf else {}),
         })
 
     @property
@@ -118,15 +122,21 @@ def _make(todo: Plan, workdir: Workdir, directory: Path, progress: Report) -> di
             targets = ["bzImage", *(["modules"] if modular else [])]
             compile_kernel(make, targets, commit, repository, log=log, report=progress)
             release = (output / "include" / "config" / "kernel.release").read_text(encoding="utf-8").strip()
-            for name, path in _ARTIFACTS.items():
-                shutil.copyfile(output / path, directory / name)
+            _keep(output, _ARTIFACTS, directory)
             if todo.dwarf:
-                shutil.copyfile(output / "vmlinux", directory / "vmlinux")
+                _keep(output, {"vmlinux": "vmlinux"}, directory)
+                _keep(tree.work, _SCRIPTS, directory, optional=True)
             if modular:
                 _install_modules(make, scratch / "modules", directory / "modules.tar")
     shutil.move(log, directory / "build.log")
     return {"source": todo.source.name, "release": release, "flavor": todo.request.flavor,
             "compiler": list(todo.compiler), "cpu_seconds": round(_cpu_seconds() - before, 1)}
+
+
+def _keep(source: Path, files: Mapping[str, str], directory: Path, *, optional: bool = False) -> None:
+    for name, path in files.items():
+        if not optional or (source / path).exists():
+            shutil.copyfile(source / path, directory / name)
 
 
 def require_tools(table: Iterable[Tool] = TOOLS) -> None:
@@ -177,6 +187,7 @@ def _kernel(todo: Plan, entry: Entry) -> Kernel:
     )
     return Kernel(
         id=identity, image=entry.file("bzImage"), config=entry.file("config"), vmlinux=optional("vmlinux"),
+        decoder=optional("decode_stacktrace.sh"),
         system_map=entry.file("System.map"), modules=optional("modules.tar"), log=entry.file("build.log"),
         cached=entry.cached, cpu_seconds=entry.meta["cpu_seconds"], entry=entry,
     )

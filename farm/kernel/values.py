@@ -42,6 +42,8 @@ class Kernel:
     config: Path | None = None
     # ELF image with symbols; only flavors with DWARF keep it.
     vmlinux: Path | None = None
+    # The sources' scripts/decode_stacktrace.sh, kept beside vmlinux.
+    decoder: Path | None = None
     # Addresses of symbols.
     system_map: Path | None = None
     # Tar archive of lib/modules/RELEASE; None when nothing is modular.

@@ -21,6 +21,9 @@ MARKERS = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("farm", "kernel test farm")
     for option in OPTIONS:
+        if option.switch:
+            group.addoption(option.flag, action="store_true", help=option.help)
+            continue
         group.addoption(
             option.flag, metavar=option.metavar, help=option.help, type=option.kind,
             action="append" if option.multiple else "store", default=[] if option.multiple else option.default,

@@ -12,7 +12,7 @@ import pytest
 from farm import __version__
 from farm.deadline import Deadline
 from farm.errors import FarmError
-from farm.evidence import collect
+from farm.evidence import TOTAL_SECONDS, Places, blocked_tasks, collect, decode
 from farm.freeze import Symbols
 from farm.growth import SlabGrowth
 from farm.host.admission import admitted
@@ -65,6 +65,8 @@ class CellRun:
         self._leaks: LeakDetector | None = None
         self.seed = session.seed
         self.target: Target | None = None
+        # Where the functions of the crash reports are in the sources; None for a kernel without debug information.
+        self._places: Places | None = None
         self._outcome, self._title = Outcome.ERROR, "did not finish"
         self._cause: Cause | None = None
         # The guest reached its ready line.
@@ -162,7 +164,7 @@ class CellRun:
             self.durations["detection"] = time.monotonic() - self._loaded
         if self._outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None:
             with self.phase("evidence"), suppress(FarmError, OSError):
-                collect(self.target.patient, self.directory.evidence, self.directory.console)
+                self._collect(self.target)
         self._write()
         return cause
 
@@ -190,6 +192,17 @@ class CellRun:
             except StackError as error:
                 self.suspicions.append(Suspicion("close", str(error).partition("\n")[0], str(error)))
 
+    def _collect(self, target: Target) -> None:
+        """Ask the guest what it still answers, then read what it left."""
+        total = Deadline(TOTAL_SECONDS)
+        kernel = self._session.kernel
+        collect(target.patient, self.directory.evidence, self.directory.console, total)
+        if self._item.config.option.dump_memory:
+            blocked_tasks(target.patient, self.directory.evidence, self.machine.memory_mib, kernel.vmlinux, total)
+        if kernel.vmlinux is not None:
+            texts = [finding.text for finding in self.monitor.findings]
+            self._places = decode(texts, kernel.vmlinux, kernel.decoder, total)
+
     def close(self) -> None:
         """Tear the machine down and write the last word; a failure of the tear-down is the host's."""
         try:
@@ -200,8 +213,14 @@ class CellRun:
                 self._outcome, self._title = Outcome.ERROR, str(error)
             raise
         finally:
-            self.directory.write_reports(self.monitor.findings)
+            self.directory.write_reports(self.findings, self._places.text if self._places else None)
             self._write()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The crash reports, with places in the sources when those are known."""
+        found = self.monitor.findings
+        return tuple(map(self._places.finding, found)) if self._places else found
 
     def properties(self) -> Mapping[str, str]:
         """What JUnit and the table of outcomes show of the cell."""
@@ -232,9 +251,8 @@ class CellRun:
         return ["farm", "run", f"{self._item.path}::{self._name}", *as_arguments(given)]
 
     def _write(self) -> None:
-        findings: tuple[Finding, ...] = self.monitor.findings
         self.directory.write_result(
-            self.cell(), self._outcome, title=self._title, findings=findings,
+            self.cell(), self._outcome, title=self._title, findings=self.findings,
             durations={**self.durations, "total": time.monotonic() - self._began},
             facts={"suspicions": [asdict(one) for one in self.suspicions],
                    "accelerator": self._session.acceleration.name, "pace": self.pace.factor,

@@ -9,7 +9,8 @@
             config              the kernel's .config
             qemu.txt            QEMU's argv, one argument a line
             command             the command that repeats this cell
-            reports/            the crash reports cut out of the console
+            reports/            the crash reports cut out of the console; with debug information also decoded to
+                                file:line
             evidence/           what was collected before the end
 """
 
@@ -18,7 +19,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,18 @@ class CellDirectory:
     def write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text)
 
-    def write_reports(self, findings: tuple[Finding, ...]) -> None:
-        """Cut the crash reports out, numbered in the order in which they appeared."""
+    def write_reports(self, findings: tuple[Finding, ...], decode: Callable[[str], str] | None = None) -> None:
+        """Cut the crash reports out, numbered in the order in which they appeared.
+
+        With `decode`, which puts places in the sources into a text, each gets a `.decoded.txt` beside it.
+        """
         if findings:
             (self.path / "reports").mkdir(exist_ok=True)
         for number, finding in enumerate(findings, 1):
-            self.write_text(f"reports/{number:02d}-{finding.kind}.txt", f"{finding.title}\n\n{finding.text}\n")
+            name = f"reports/{number:02d}-{finding.kind}"
+            self.write_text(f"{name}.txt", f"{finding.title}\n\n{finding.text}\n")
+            if decode is not None:
+                self.write_text(f"{name}.decoded.txt", f"{finding.title}\n\n{decode(finding.text)}\n")
 
     def write_result(
         self,

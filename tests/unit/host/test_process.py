@@ -35,6 +35,21 @@ def test_without_input_there_is_nothing_to_read() -> None:
     assert process.run(["cat"], deadline=soon()).stdout == ""
 
 
+class TestHarvest:
+    """What a program printed, however it ended."""
+
+    def test_status_and_errors_do_not_matter(self) -> None:
+        assert process.harvest(["sh", "-c", "cat; echo err >&2; exit 3"], deadline=soon(), input=b"in") == "in"
+
+    def test_what_was_printed_before_the_deadline_is_kept(self) -> None:
+        said = process.harvest(["sh", "-c", "echo $$; sleep 60"], deadline=Deadline(0.5))
+        assert not lives(int(said))
+
+    def test_it_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "MOST_HARVEST", 10)
+        assert process.harvest(["seq", "1000"], deadline=soon()) == "1\n2\n3\n4\n5\n"
+
+
 def test_a_megabyte_on_both_streams() -> None:
     script = "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2"
     done = process.run(["sh", "-c", script], deadline=soon())

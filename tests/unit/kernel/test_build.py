@@ -49,11 +49,14 @@ class TestKey:
         assert plan(request_, workdir).key
         assert not (workdir.root / "trees").exists()
 
-    def test_only_the_flavor_with_debug_information_keeps_vmlinux(
-        self, request_: BuildRequest, workdir: Workdir
+    @pytest.mark.parametrize(("flavor", "keeps"), [("debuginfo", True), ("debug", True), ("kasan", False)])
+    def test_only_a_flavor_with_debug_information_keeps_vmlinux(
+        self, request_: BuildRequest, workdir: Workdir, flavor: str, keeps: bool
     ) -> None:
-        assert plan(replace(request_, flavor="debuginfo"), workdir).dwarf
-        assert not plan(replace(request_, flavor="debug"), workdir).dwarf
+        assert plan(replace(request_, flavor=flavor), workdir).dwarf == keeps
+
+    def test_a_symbol_of_the_command_line_keeps_vmlinux_too(self, request_: BuildRequest, workdir: Workdir) -> None:
+        assert plan(replace(request_, overrides=("DEBUG_INFO_DWARF5=y",)), workdir).dwarf
 
 
 class TestMistakesLeaveNothing:

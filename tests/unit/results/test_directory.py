@@ -53,6 +53,13 @@ def test_reports_are_cut_out_in_order(tmp_path):
     assert (directory.path / "reports/01-warning.txt").read_text() == "WARNING in f\n\none\n"
 
 
+def test_decoded_reports_stand_beside_the_raw_ones(tmp_path):
+    directory = CellDirectory(tmp_path, "test_a.py::test_b")
+    directory.write_reports((Finding("warning", "WARNING in f", text=" f+0x1/0x2"),), lambda text: f"{text} (a.c:1)")
+    assert (directory.path / "reports/01-warning.txt").read_text() == "WARNING in f\n\n f+0x1/0x2\n"
+    assert (directory.path / "reports/01-warning.decoded.txt").read_text() == "WARNING in f\n\n f+0x1/0x2 (a.c:1)\n"
+
+
 def test_a_failed_write_keeps_the_old_text_and_leaves_nothing(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
     write_atomically(path, "old")

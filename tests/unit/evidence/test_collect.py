@@ -1,0 +1,96 @@
+"""Asking a guest that does not answer, and the scripts for one that does."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from farm.deadline import Deadline
+from farm.errors import HangError, InfrastructureError
+from farm.evidence.collect import _Source, collect, without_empty, write
+from farm.evidence.memory import blocked_tasks
+from farm.evidence.questions import QEMU_QUERIES, SCRIPTS, SYSRQ_KEYS, _each
+from farm.guest.patient import Patient
+from farm.guest.shell import ConnectionLostError
+
+NOBODY = Patient(None, None)
+
+
+def test_every_file_says_why_there_is_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "console.log").write_text("")
+    collect(NOBODY, tmp_path / "evidence", tmp_path / "console.log", Deadline(60))
+    blocked_tasks(NOBODY, tmp_path / "evidence", 1, None, Deadline(60))
+    said = {path.name: path.read_text() for path in (tmp_path / "evidence").iterdir()}
+    assert said.keys() == {
+        *QEMU_QUERIES, *SCRIPTS, *(f"sysrq-{key}.txt" for key in SYSRQ_KEYS), "blocked-tasks.txt"}
+    assert said["registers.txt"] == "not collected: QEMU does not run\n"
+    assert said["sysrq-w.txt"] == "not collected: QEMU does not run\n"
+    assert said["dmesg.txt"] == "not collected: QEMU does not run\n"
+    assert said["blocked-tasks.txt"] == "not dumped: QEMU does not run\n"
+
+
+class TestWhoIsSilent:
+    """How many questions a dead guest costs the wait for an answer."""
+
+    def asked(self, directory: Path, answers: list[Exception | str]) -> tuple[int, str]:
+        """How many of the questions were put, and what the last file says."""
+        source = _Source(directory, Deadline(60))
+        put = []
+
+        def question(answer: Exception | str) -> str:
+            put.append(answer)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        for number, answer in enumerate(answers):
+            source.keep(f"{number}.txt", lambda _, answer=answer: question(answer), 8)  # type: ignore[misc]
+        return len(put), (directory / f"{len(answers) - 1}.txt").read_text()
+
+    def test_one_who_never_answered_is_asked_once(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, [HangError("x"), "a", "b"]) == (1, "not collected: no answer within 8 s\n")
+
+    def test_one_slow_answer_costs_only_itself(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, ["a", HangError("x"), "b"]) == (3, "b")
+
+    def test_a_second_failure_is_the_last(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, ["a", HangError("x"), "b", HangError("x"), "c"])[0] == 4
+
+    def test_a_lost_connection_is_the_last_at_once(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, ["a", ConnectionLostError("gone"), "b"]) == (2, "not collected: gone\n")
+
+    def test_the_reason_of_qemu_is_its_own(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, [InfrastructureError("QEMU is gone"), "b"])[1] == "not collected: QEMU is gone\n"
+
+    def test_an_empty_answer_is_said_to_be_empty(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, [""]) == (1, "(nothing)\n")
+
+
+def test_nobody_is_asked_after_the_deadline(tmp_path: Path) -> None:
+    _Source(tmp_path, Deadline(0)).keep("a.txt", lambda _: pytest.fail("asked"), 8)
+    assert "the 0 s for asking the guest had passed" in (tmp_path / "a.txt").read_text()
+
+
+def test_a_file_is_bounded(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", "begin" + "x" * (5 << 20) + "end\n")
+    text = (tmp_path / "a.txt").read_text()
+    assert len(text) < (1 << 20) + 100
+    assert text.startswith("begin")
+    assert text.endswith("end\n")
+
+
+def sh(script: str) -> str:
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False).stdout
+
+
+def test_a_pattern_that_matches_nothing_leaves_nothing(tmp_path: Path) -> None:
+    assert sh(_each(f"{tmp_path}/no*", f"{tmp_path}/none")) == ""
+    (tmp_path / "one").write_text("1\n")
+    assert sh(_each(f"{tmp_path}/no*", f"{tmp_path}/o*")) == f"==> {tmp_path}/one <==\n1\n"
+
+
+def test_files_with_nothing_in_them_are_left_out(tmp_path: Path) -> None:
+    for name, text in (("a", ""), ("b", "busy\n"), ("c", "\n"), ("d", "")):
+        (tmp_path / name).write_text(text)
+    assert without_empty(sh(_each(f"{tmp_path}/*"))) == f"==> {tmp_path}/b <==\nbusy\n\n"
+    assert without_empty("no heading\n") == "no heading\n"
