@@ -1,0 +1,90 @@
+"""A real guest of the debug flavor, brought to each of the reports that only its checks make, and to leaks.
+
+One kernel for all: the debug flavor, with crash types that lkdtm lacks and a dm-linear that leaks.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+PATCHES = Path(__file__).parent / "patches"
+# The watchdogs are made quick, for what is tested is what they say; drivers/misc/lkdtm is the kernel's own crash test.
+INNER = '''
+import pytest
+
+pytestmark = pytest.mark.machine(cpus=2, memory="512M")
+CRASH = "/sys/kernel/debug/provoke-crash/DIRECT"
+QUICK = """
+echo 8 >/sys/module/workqueue/parameters/watchdog_thresh
+echo 0 >/sys/module/workqueue/parameters/cpu_intensive_thresh_us
+echo 8 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
+"""
+
+@pytest.mark.parametrize("crash", ["LOCK_INVERSION", "ATOMIC_SLEEP", "READ_AFTER_FREE", "ARRAY_BOUNDS", "RCU_STALL",
+                                   "WORKQUEUE_STALL"])
+def test_lkdtm(target, crash):
+    target.run(f"{QUICK} echo {crash} >{CRASH} & sleep 300", check=False)
+
+@pytest.mark.namespace("data", size="64M")
+@pytest.mark.stack("data / linear")
+def test_leaks(target, stack):
+    target.run(f"echo MEMORY_LEAK >{CRASH}")
+'''
+
+# Name -> kind and function of every report that is to blame.
+EXPECTED = {
+    "test_lkdtm-LOCK_INVERSION": [("lockdep", "lkdtm_LOCK_INVERSION")],
+    "test_lkdtm-ATOMIC_SLEEP": [("atomic-sleep", "lkdtm_ATOMIC_SLEEP")],
+    "test_lkdtm-READ_AFTER_FREE": [("kasan", "lkdtm_READ_AFTER_FREE")],
+    "test_lkdtm-ARRAY_BOUNDS": [("ubsan", "lkdtm_ARRAY_BOUNDS")],
+    "test_lkdtm-RCU_STALL": [("rcu-stall", "lkdtm_RCU_STALL")],
+    "test_lkdtm-WORKQUEUE_STALL": [("workqueue-lockup", "lkdtm_hog")],
+    "test_leaks": [("memory-leak", "linear_ctr"), ("memory-leak", "lkdtm_MEMORY_LEAK")],
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> dict[str, dict]:
+    directory = tmp_path_factory.mktemp("debug")
+    (directory / "test_in.py").write_text(INNER)
+    patches = [f"--patch={PATCHES / name}.patch" for name in ("lkdtm-more", "dm-linear-leak")]
+    done = subprocess.run(
+        [sys.executable, "-m", "farm", "run", "test_in.py", "--flavor", "debug", *patches, "--runs-dir", "runs"],
+        cwd=directory, check=False, capture_output=True, text=True, timeout=3600, env=dict(os.environ))
+    print(done.stdout[-8000:], done.stderr[-2000:])
+    assert done.returncode == 1
+    return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
+            for path in directory.glob("runs/*/*/result.json")}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_seen_and_named(results, name):
+    result = results[name]
+    reports = EXPECTED[name]
+    found = [(finding["kind"], finding["function"]) for finding in result["findings"] if not finding["suppressed"]]
+    assert result["outcome"] == "fail", result["title"]
+    # What a broken kernel says after its first report is its own business; a search for leaks is complete.
+    assert (sorted(found) if reports[1:] else found[:1]) == reports
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_named_within_five_seconds(results, name):
+    assert results[name]["durations"]["verdict"] <= 5.0
+
+
+def test_a_leak_comes_with_the_backtrace_of_its_allocation(results):
+    (report,) = [path.read_text() for path in (results["test_leaks"]["directory"] / "reports").iterdir()
+                 if "linear_ctr" in path.read_text()]
+    assert report.startswith("memory leak in linear_ctr")
+    assert "unreferenced object 0x" in report
+    assert "dm_table_add_target+0x" in report
+
+
+def test_every_inner_testcase_is_expected(results):
+    assert results.keys() == EXPECTED.keys()
