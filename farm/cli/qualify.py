@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from farm.errors import UserError
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
 from farm.kernel import build
-from farm.model import Verdict
+from farm.model import KernelId, Verdict
 from farm.options import OPTIONS, build_request
 from farm.progress import Display
 from farm.qualify.execute import begin
@@ -35,7 +35,7 @@ _SENTENCES = {
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
               help="Runs of each mutant, and of its testcase on the unmodified kernel.")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--resume", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
               help="Go on in this run directory (default: in the newest one in which the same was broken off).")
 @options([option for option in OPTIONS if option.flag not in _OWN])
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr.")
@@ -48,9 +48,11 @@ def command(names: Sequence[str], *, runs: int, resume: Path | None, as_json: bo
     be asked. Broken off, the same command line goes on where it was.
     """
     everything = {option.name: given.get(option.name, [] if option.multiple else option.default) for option in OPTIONS}
-    mutants = _applicable(load_mutants(names), everything, named=bool(names))
+    known = load_mutants(names)
+    kernel = _unmodified(everything)
+    mutants = _applicable(known, kernel.release, named=bool(names))
     runs_dir = Path(str(everything.pop("runs_dir")))
-    qualification = begin(mutants, runs, everything, runs_dir, resume)
+    qualification = begin(mutants, runs, everything, runs_dir, kernel=kernel.build, resume=resume)
     _say(f"run directory: {qualification.directory}")
     table, verdict = qualification.carry_out(_say)
     if as_json:
@@ -65,11 +67,15 @@ def command(names: Sequence[str], *, runs: int, resume: Path | None, as_json: bo
     return verdict
 
 
-def _applicable(mutants: Sequence[Mutant], given: dict[str, Any], *, named: bool) -> tuple[Mutant, ...]:
-    """The mutants made for this kernel, which is built to learn its release. Raises UserError when none is."""
+def _unmodified(given: Mapping[str, Any]) -> KernelId:
+    """The kernel as it is, built to learn its release."""
     workdir = Workdir.default()
     with Display() as display:
-        release = build(build_request(given), workdir, Store(workdir.root / "store"), display).id.release
+        return build(build_request(given), workdir, Store(workdir.root / "store"), display).id
+
+
+def _applicable(mutants: Sequence[Mutant], release: str, *, named: bool) -> tuple[Mutant, ...]:
+    """The mutants made for this release. Raises UserError when one that was named is not, or none is."""
     others = [mutant for mutant in mutants if not mutant.is_for(release)]
     for mutant in others:
         _say(f"{mutant.name} is left out: made for {', '.join(mutant.kernels)}, not for {release}")

@@ -46,12 +46,15 @@ class Qualification:
     seed: int
 
     def carry_out(self, say: Say) -> tuple[tuple[Row, ...], Verdict]:
-        """Make the runs that are not recorded yet. Raises InfrastructureError when the record cannot be written."""
+        """Make the runs that are not recorded yet, and those again in which the host failed.
+
+        Raises InfrastructureError when the record cannot be written.
+        """
         journal = Journal(self.directory)
         records = journal.read()
         todo = list(steps(self.mutants, self.runs))
         for place, step in enumerate(todo, 1):
-            if step in records:
+            if step in records and records[step].outcome is not Outcome.ERROR:
                 continue
             record = self._run(step)
             for _ in range(RETRIES):
@@ -105,16 +108,18 @@ def _latency(cell: Path) -> float:
 
 
 def begin(
-    mutants: Sequence[Mutant], runs: int, options: Mapping[str, object], runs_dir: Path, resume: Path | None = None,
+    mutants: Sequence[Mutant], runs: int, options: Mapping[str, object], runs_dir: Path, *, kernel: str,
+    resume: Path | None = None,
 ) -> Qualification:
     """A qualification, in the run directory `resume` or, without one, in the newest unfinished one below `runs_dir`
     that asked for the same; when there is none of these, in a new one.
 
-    Raises UserError when `resume` is not the run directory of the same request.
+    `kernel` is the key of the unmodified kernel's build: a branch may have moved since. Raises UserError when
+    `resume` is not the run directory of the same request.
     """
     files = {mutant.testcase.partition("::")[0] for mutant in mutants}
     digests = {name: hashlib.sha256((data_directory("testcases") / name).read_bytes()).hexdigest() for name in files}
-    asked = request(mutants, runs, options, digests)
+    asked = request(mutants, runs, {**options, "kernel": kernel}, digests)
     digest = json_digest(asked)
     if resume is not None:
         about = _about(resume)

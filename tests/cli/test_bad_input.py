@@ -64,6 +64,7 @@ def check(done, *words):
     (["classify", "/nowhere/console.log"], ["/nowhere/console.log"]),
     (["qualify", "strawberry"], ["no mutant strawberry", "dm-crypt-null-callback"]),
     (["qualify", "--runs", "0"], ["--runs"]),
+    (["qualify", "--resume", "/nowhere"], ["/nowhere"]),
     (["frobnicate"], ["frobnicate"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_sentence(farm, argv, words):

@@ -102,12 +102,14 @@ def test_a_record_in_a_line() -> None:
 
 
 def test_the_same_request_goes_on_where_it_was(tmp_path: Path) -> None:
-    begun = begin([ONE], 2, {"accel": "tcg"}, tmp_path)
-    assert begin([ONE], 2, {"accel": "tcg"}, tmp_path) == begun
-    assert begin([ONE], 2, {"accel": "tcg"}, tmp_path / "elsewhere", begun.directory) == begun
-    assert begin([ONE], 3, {"accel": "tcg"}, tmp_path).directory != begun.directory
+    tcg = {"accel": "tcg"}
+    begun = begin([ONE], 2, tcg, tmp_path, kernel="k")
+    assert begin([ONE], 2, tcg, tmp_path, kernel="k") == begun
+    assert begin([ONE], 2, tcg, tmp_path / "elsewhere", kernel="k", resume=begun.directory) == begun
+    assert begin([ONE], 3, tcg, tmp_path, kernel="k").directory != begun.directory
+    assert begin([ONE], 2, tcg, tmp_path, kernel="other").directory != begun.directory
     with pytest.raises(UserError, match="not begun with these"):
-        begin([TWO], 2, {"accel": "tcg"}, tmp_path, begun.directory)
+        begin([TWO], 2, tcg, tmp_path, kernel="k", resume=begun.directory)
     about = begun.directory / "qualify.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "verdict": "good"}))
-    assert begin([ONE], 2, {"accel": "tcg"}, tmp_path).directory != begun.directory
+    assert begin([ONE], 2, tcg, tmp_path, kernel="k").directory != begun.directory
