@@ -74,6 +74,14 @@ def test_sleeps(target, stack):
     target.run(["sleep", "600"])
 '''
 
+ROUNDS = '''
+import pytest
+
+@pytest.mark.machine(cpus=1, memory="512M", append=["slab_nomerge"])
+def test_rounds(target, slab_growth):
+    slab_growth(lambda rounds: target.run(f"for n in $(seq {rounds}); do mktemp /dev/shm/XXXXXXXX; done"))
+'''
+
 
 @pytest.fixture
 def farm(tmp_path):
@@ -190,3 +198,13 @@ def test_nothing_is_left_behind(farm, tmp_path, signature, phase):
     assert status in (130, -signal.SIGKILL, -signal.SIGTERM, 143), out
     (result,) = results(tmp_path).values()
     assert (result["outcome"], result["title"]) == ("error", "did not finish")
+
+
+def test_slab_growth_is_a_suspicion(farm, tmp_path):
+    """It passes: a cache that grows is worth a look, and proves nothing."""
+    status, out = finish(farm(ROUNDS, "--rounds", "30"))
+    assert status == 0, out
+    (result,) = results(tmp_path).values()
+    assert [one["title"] for one in result["suspicions"]] == [
+        "slab cache shmem_inode_cache grows by 1.0 objects a round"]
+    assert "warning: " in out
