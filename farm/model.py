@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import Any
 
@@ -134,16 +134,52 @@ class Finding:
     # True for a report that only follows from an earlier one, or that is known noise.
     suppressed: bool = False
     # For kind `verification` and the I/O kinds: which layer reported (`pi-guard`, `pi-ref`, `pi-app`, `nvme-status`,
-    # `dm-integrity`, `dm-crypt-aead`, `fs-checksum`, `fio-verify`), on which device, at which 512-byte sector
-    # (-1: not said).
+    # `dm-integrity`, `dm-crypt-aead`, `fs-checksum`, `fio-verify`), on which device, from which 512-byte sector on
+    # (-1: not said), and how many (0: not said).
     layer: str = ""
     device: str = ""
     sector: int = -1
+    sectors: int = 0
+    # The same as NVMe says it: in logical blocks, of which only the device knows the size.
+    lba: int = -1
+    blocks: int = 0
     # Byte offsets of the report in the log.
     start: int = 0
     end: int = 0
     # The raw text of the report, one line each, without console prefixes.
     text: str = field(default="", compare=False, repr=False)
+
+    def in_sectors(self, block: int) -> "Finding":
+        """The same with its place in sectors, for a device with logical blocks of so many bytes (0: not known)."""
+        if self.lba < 0 or self.sector >= 0 or not block:
+            return self
+        return replace(self, sector=self.lba * block // 512, sectors=self.blocks * block // 512)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A range of sectors, and who says so when what lies there is wrong."""
+
+    # As messages name it: `nvme0n1`, `dm-0`, `farm-data-1-crypt`, a path of the guest.
+    device: str
+    # First 512-byte sector, and how many; 0 for somewhere on the device.
+    sector: int = 0
+    sectors: int = 0
+    # Words of `Finding.layer`.
+    layers: frozenset[str] = frozenset()
+
+    def meets(self, finding: Finding) -> bool:
+        """True when a report can be about this place: what it does not say does not speak against it."""
+        if finding.device not in ("", self.device) and not finding.device.startswith(f"{self.device}/"):
+            return False
+        apart = finding.sector + max(1, finding.sectors) <= self.sector or self.sector + self.sectors <= finding.sector
+        return finding.sector < 0 or not self.sectors or not apart
+
+    def __str__(self) -> str:
+        if not self.sectors:
+            return self.device
+        last = self.sector + self.sectors - 1
+        return f"{self.device}, sector{'s' * (last > self.sector)} {self.sector}{f' to {last}' * (last > self.sector)}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from farm.model import Finding, json_digest
 from farm.oops.lines import Line
@@ -23,7 +24,8 @@ class Event:
     kind: str
     # Literal string that every matching line has.
     word: str
-    # Searched in the text; groups `device`, `sector`, `hex` (sector in hex), `byte` (offset), `function`, `what`.
+    # Searched in the text; groups `device`, `function`, `what`, and for the place `sector`, `hex` (sector in hex),
+    # `byte` (offset) with `length` (bytes), or `lba` with `blocks`.
     expression: str
     # With `{what}` and other groups.
     title: str
@@ -36,9 +38,14 @@ class Event:
 
 
 _DM = r"device-mapper: (?P<target>[\w-]+): (?:(?P<device>[\w:.-]+): )?"
-_NVME = r"\b(?P<device>nvme\w+): \w[\w ]*\(0x[0-9a-f]+\)(?: @ LBA (?P<lba>\d+), \d+ blocks)?, "
+_NVME = r"\b(?P<device>nvme\w+): \w[\w ]*\(0x[0-9a-f]+\)(?: @ LBA (?P<lba>\d+), (?P<blocks>\d+) blocks)?, "
 _BLK = r"error, dev (?P<device>[\w/-]+), sector (?P<sector>\d+)"
+# fs/xfs/xfs_error.c: xfs_buf_verifier_error says the block, xfs_inode_verifier_error only an inode.
+_XFS_BLOCK = r"(?:[^,]*, \S+ block 0x(?P<hex>[0-9a-f]+))?"
 _EXT4 = r"EXT4-fs error \(device (?P<device>\S+?)\)(?: in|:) (?P<function>\w+):\d+: "
+
+# verify.c, log_verify_failure: the block that was checked, which may be a part of the one that was read.
+_LENGTH = r"(?:, length (?P<length>\d+))?"
 
 EVENTS: tuple[Event, ...] = (
     # block/t10-pi.c, t10_pi_verify and ext_pi_crc64_verify; `app tag` before 6.11 by drivers
@@ -135,15 +142,17 @@ EVENTS: tuple[Event, ...] = (
         _DM + r"INTEGRITY AEAD ERROR, sector (?P<sector>\d+)",
         "dm-crypt: integrity AEAD error on {device}", "dm-crypt-aead",
     ),
-    # drivers/md/dm-integrity.c, integrity_metadata, __journal_read_write, dm_integrity_io_error
+    # drivers/md/dm-integrity.c, integrity_metadata and __journal_read_write
     Event(
         "dm-integrity", "verification", "sum ",
         _DM + r"Checksum failed (?P<what>when reading from journal, )?at sector 0x(?P<hex>[0-9a-f]+)",
         "dm-integrity: checksum failed {what}on {device}", "dm-integrity",
     ),
+    # dm_integrity_io_error, which names no device; any other -84 (EILSEQ) comes from the layer beneath
     Event(
         "dm-integrity-mac", "verification", "rror",
-        r"device-mapper: integrity: Error on (?P<what>[\w ]+): -84",
+        r"device-mapper: integrity: Error on (?P<what>(?:tag mismatch when replaying journal|\w+ mac): -84|"
+        r"(?:journal commit ids?|invalid sector in journal): -5)",
         "dm-integrity: error on {what}", "dm-integrity",
     ),
     Event(
@@ -166,13 +175,12 @@ EVENTS: tuple[Event, ...] = (
     # fs/xfs/xfs_error.c xfs_buf_verifier_error, xfs_fsops.c xfs_do_force_shutdown, xfs_buf.c, xfs_aops.c
     Event(
         "xfs-crc", "verification", "rror",
-        r"XFS \((?P<device>\S+)\): Metadata CRC error detected at (?P<function>\w+)\S*, \S+ \S* ?(?:block|"
-        r"dinode) 0x(?P<hex>[0-9a-f]+)",
+        r"XFS \((?P<device>\S+)\): Metadata CRC error detected at (?P<function>\w+)" + _XFS_BLOCK,
         "XFS: metadata CRC error in {function}", "fs-checksum",
     ),
     Event(
         "xfs-corruption", "verification", "Metadata corruption",
-        r"XFS \((?P<device>\S+)\): Metadata corruption detected at (?P<function>\w+)",
+        r"XFS \((?P<device>\S+)\): Metadata corruption detected at (?P<function>\w+)" + _XFS_BLOCK,
         "XFS: metadata corruption in {function}", "fs-checksum",
     ),
     Event(
@@ -238,12 +246,13 @@ EVENTS: tuple[Event, ...] = (
     # fio's verify.c, when its output goes to the console: log_verify_failure, verify_header
     Event(
         "fio-verify", "verification", "verify failed at file",
-        r"(?P<what>\w+): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)",
+        r"(?P<what>\w+): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)" + _LENGTH,
         "fio: {what} verify failed on {device}", "fio-verify",
     ),
     Event(
         "fio-header", "verification", "at file ",
-        r"verify: bad (?P<what>[\w ]*?)(?: header)?(?: \w+)?, wanted \S+ at file (?P<device>\S+) offset (?P<byte>\d+)",
+        r"verify: bad (?P<what>[\w ]*?)(?: header)?(?: \w+)?, wanted \S+ at file (?P<device>\S+) offset (?P<byte>\d+)"
+        + _LENGTH,
         "fio: bad verify header on {device}", "fio-verify",
     ),
     # mm/oom_kill.c, __oom_kill_process, when its long report was rate limited
@@ -290,16 +299,16 @@ def match_event(line: Line) -> Finding | None:
         return Finding(
             kind=event.kind, title=" ".join(title.split()), function=function,
             signature=json_digest([event.kind, event.name, function, device])[:16], process=groups.get("process", ""),
-            layer=event.layer, device=device, sector=_sector(groups), start=line.start, end=line.end, text=text,
+            layer=event.layer, device=device, start=line.start, end=line.end, text=text, **_place(groups),
         )  # fmt: skip
     return None
 
 
-def _sector(groups: dict[str, str]) -> int:
-    if groups.get("sector"):
-        return int(groups["sector"])
+def _place(groups: dict[str, str]) -> dict[str, Any]:
+    """The fields of a finding that say where."""
+    numbers = {name: int(groups[name]) for name in ("sector", "byte", "length", "lba", "blocks") if groups.get(name)}
     if groups.get("hex"):
-        return int(groups["hex"], 16)
-    if groups.get("byte"):
-        return int(groups["byte"]) // 512
-    return -1
+        return {"sector": int(groups["hex"], 16)}
+    if "byte" in numbers:
+        return {"sector": numbers["byte"] // 512, "sectors": -(-numbers.get("length", 0) // 512)}
+    return {name: numbers[name] for name in ("sector", "lba", "blocks") if name in numbers}

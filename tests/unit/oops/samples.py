@@ -112,7 +112,7 @@ EVENTS = {
     "scsi-timeout": "sd 0:0:0:0: [sda] tag#12 timing out command, waited 180s",
     "dm-crypt": "device-mapper: crypt: dm-1: INTEGRITY AEAD ERROR, sector 128",
     "dm-integrity": "device-mapper: integrity: dm-0: Checksum failed at sector 0x80",
-    "dm-integrity-mac": "device-mapper: integrity: Error on journal commit id: -84",
+    "dm-integrity-mac": "device-mapper: integrity: Error on tag mismatch when replaying journal: -84",
     "dm-integrity-error": "device-mapper: integrity: Error on reading tags: -5",
     "dm-verity": "device-mapper: verity: 253:0: data block 5 is corrupted",
     "md-failure": "md/raid1:md0: Disk failure on nvme1n1, disabling device.",
