@@ -6,7 +6,7 @@ the number of blocks times the block size (hw/nvme/ns.c, nvme_ns_init_format; hw
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -56,6 +56,20 @@ class Geometry:
         return self.block if area == "data" else self.ms
 
 
+@dataclass(frozen=True)
+class Change:
+    """Bytes that were changed behind the guest's back."""
+
+    serial: str
+    # The place: block, its `data` or `metadata`, and the first byte within.
+    block: int
+    area: str
+    byte: int
+    # Before and after.
+    was: bytes
+    now: bytes
+
+
 class Disk:
     """The backing files of a machine's namespaces, by serial.
 
@@ -66,6 +80,8 @@ class Disk:
     def __init__(self, namespaces: Mapping[str, Namespace], files: Mapping[str, Path]) -> None:
         self._namespaces = namespaces
         self.files = files
+        # By place.
+        self._changes: dict[tuple[str, int, str, int, int], Change] = {}
 
     def file(self, serial: str) -> Path:
         """The backing file. Raises UserError for an unknown serial."""
@@ -75,9 +91,13 @@ class Disk:
             known = ", ".join(self.files) or "none"
             raise UserError(f"The machine has no namespace with the serial {serial!r}. It has: {known}.") from None
 
-    def geometry(self, serial: str) -> Geometry:
+    def namespace(self, serial: str) -> Namespace:
+        """The namespace with this serial. Raises UserError for an unknown one."""
         self.file(serial)
-        return Geometry.of(self._namespaces[serial])
+        return self._namespaces[serial]
+
+    def geometry(self, serial: str) -> Geometry:
+        return Geometry.of(self.namespace(serial))
 
     def flip(
         self, serial: str, block: int | None = None, area: str = "data", *, byte: int = 0, bit: int = 0,
@@ -99,7 +119,7 @@ class Disk:
         if not 0 <= byte < geometry.width(area) or not 0 <= bit < 8:
             raise UserError(f"Byte {byte}, bit {bit} is outside the {geometry.width(area)} bytes of a block's {area}.")
         old = self._access(serial, begin + byte, 1)
-        self._access(serial, begin + byte, 1, bytes([old[0] ^ 1 << bit]))
+        self._change(Change(serial, block, area, byte, old, bytes([old[0] ^ 1 << bit])))
 
     def read(self, serial: str, block: int, area: str = "data") -> bytes:
         """A block's data or metadata as it is on the disk."""
@@ -111,7 +131,34 @@ class Disk:
         geometry = self.geometry(serial)
         if len(content) > geometry.width(area):
             raise UserError(f"{len(content)} bytes do not fit into the {geometry.width(area)} of a block's {area}.")
-        self._access(serial, geometry.offset(block, area), len(content), content)
+        old = self._access(serial, geometry.offset(block, area), len(content))
+        self._change(Change(serial, block, area, 0, old, content))
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was changed and not changed back, oldest first."""
+        return tuple(self._changes.values())
+
+    def restore(self, serial: str) -> None:
+        """Take all changes of a disk back, the newest first; what the guest has written over since is left alone."""
+        for place, change in reversed(list(self._changes.items())):
+            if change.serial == serial:
+                at = self._at(change)
+                if self._access(serial, at, len(change.now)) == change.now:
+                    self._access(serial, at, len(change.was), change.was)
+                del self._changes[place]
+
+    def _change(self, change: Change) -> None:
+        self._access(change.serial, self._at(change), len(change.now), change.now)
+        place = (change.serial, change.block, change.area, change.byte, len(change.now))
+        earlier = self._changes.get(place)
+        whole = replace(change, was=earlier.was) if earlier else change
+        self._changes[place] = whole
+        if whole.was == whole.now:
+            del self._changes[place]
+
+    def _at(self, change: Change) -> int:
+        return self.geometry(change.serial).offset(change.block, change.area) + change.byte
 
     def _access(self, serial: str, offset: int, length: int, content: bytes | None = None) -> bytes:
         """Read `length` bytes, or write `content` when there is any."""

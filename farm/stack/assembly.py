@@ -3,15 +3,19 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from farm.deadline import Pace
 from farm.errors import GuestError, UserError
+from farm.guest.disk import Change, Disk
+from farm.guest.protection import Protection
 from farm.guest.shell import Shell
+from farm.model import Extent
 from farm.stack import script
+from farm.stack.corruption import FORGET, SETTLE, aim
 from farm.stack.crypto import best_driver
-from farm.stack.layers import Luks2, Partition, Stack
-from farm.stack.locate import Mapped, Spot, Window, locate, parse_tables
+from farm.stack.layers import Luks2, Partition, Stack, Swap
+from farm.stack.locate import Mapped, Spot, Tagged, Window, locate, parse_tables
+from farm.stack.places import NAMESPACE, TAGS, Device, Found, extents
 from farm.stack.plan import Base, Plan, needs_drivers, plan
 from farm.stack.script import StepResult
 from farm.stack.steps import Step, undoing
@@ -33,17 +37,6 @@ class StackError(GuestError):
         self.failed = tuple(failed)
 
 
-@dataclass(frozen=True)
-class Device:
-    """A layer as the kernel's messages name it."""
-
-    # The layer's name, e.g. `farm-data-1-linear`; the serial for the namespace itself.
-    layer: str
-    kind: str
-    # The kernel's name, e.g. `dm-1` or `nvme0n1p1`.
-    kernel: str
-
-
 class Assembly:
     """One stack in one guest.
 
@@ -51,18 +44,26 @@ class Assembly:
     raises when the guest itself is in trouble.
     """
 
-    def __init__(self, shell: Shell, stack: Stack, base: Base, *, seed: int = 0, pace: Pace | None = None) -> None:
-        """Checks the rules at once and touches nothing. Raises UserError for an impossible stack."""
+    def __init__(
+        self, shell: Shell, stack: Stack, base: Base, *, seed: int = 0, pace: Pace | None = None,
+        disk: Disk | None = None,
+    ) -> None:
+        """Checks the rules at once and touches nothing; `disk` is what `corrupt` changes.
+
+        Raises UserError for an impossible stack.
+        """
         self.stack = stack
         self.base = base
         self.is_open = False
         self._shell = shell
         self._seed = seed
+        self._disk = disk
         self._pace = pace or Pace()
         self._built = False
         self._drivers: Mapping[str, str] = {"aes": "aes"}
         self._devices: tuple[Device, ...] = ()
         self._tables: Mapping[str, Mapped] = {}
+        self._files: list[Found] = []
         self._plan = plan(stack, base, seed, self._drivers)
 
     @property
@@ -140,24 +141,93 @@ class Assembly:
 
         With `tag`, where its integrity tag lies. The stack must be open. Raises UserError for what cannot be found.
         """
-        sector = self._file_sector(file, offset) if file else offset // 512
-        middle = [made.name for made in reversed(self._plan.layers) if not made.layer.top]
-        return locate([name for layer in middle for name in self._names(layer)], self._tables, sector, tag=tag)
+        sector = self.offset_of(file, offset) // 512 if file else offset // 512
+        return locate(self._chain, self._tables, sector, tag=tag)
 
-    def _names(self, name: str) -> tuple[str, ...]:
-        """The device-mapper devices of a layer, top first: cryptsetup puts dm-integrity beneath as `<name>_dif`."""
-        return (name, f"{name}_dif") if f"{name}_dif" in self._tables else (name,)
+    def offset_of(self, file: str, offset: int = 0) -> int:
+        """The byte of the top device at which a byte of a file lies, or the beginning of a directory.
 
-    def _file_sector(self, file: str, offset: int) -> int:
+        The file system on top must be mounted. Raises UserError for a file that has nothing there.
+        """
+        path = f"{self.mountpoint}/{file}"
+        place = self._file_sector(path, offset) * 512 + offset % 512
+        self._files.append(Found(path, offset, place))
+        return place
+
+    def corrupt(
+        self, offset: int = 0, area: str = "data", *, beneath: str = NAMESPACE, byte: int = 0, bit: int = 0
+    ) -> None:
+        """Flip a bit of what was stored for byte `offset` of the top device, closed or open.
+
+        `area` is `data`, `tag` (of dm-integrity), `guard`, `app` or `ref` (protection information); or `journal` or
+        `superblock` of dm-integrity, in which `offset` counts. `beneath` is the kind of the layer that sees it first:
+        protection information further down is made to fit. `byte` is added within the area. `restore` takes it back.
+        Raises UserError for what the stack does not have.
+        """
+        disk, names = self._host(), self._chain
+        kinds = [device.kind for device in reversed(self._devices[1:])] + [NAMESPACE]
+        if beneath not in kinds:
+            raise UserError(f"The stack '{self.stack}' has no {beneath} to corrupt something beneath. "
+                            f"It has: {', '.join(kinds)}.")
+        top = 0 if beneath == NAMESPACE else kinds.index(beneath)
+        if area not in ("journal", "superblock"):
+            offset = locate(names[:top], self._tables, offset // 512).sector * 512 + offset % 512
+        place = aim(area, offset, byte, chain=names[top:], tables=self._tables, namespace=self.base.namespace)
+        self._settle()
+        disk.flip(self.stack.serial, place.block, place.area, byte=place.byte, bit=bit)
+        if beneath != NAMESPACE and self.base.namespace.pi and place.area == "data":
+            data, metadata = (disk.read(self.stack.serial, place.block, part) for part in ("data", "metadata"))
+            disk.write(self.stack.serial, place.block, Protection(self.base.namespace).mended(data, metadata),
+                       "metadata")
+        self._forget_caches()
+
+    def restore(self) -> None:
+        """Take back what was changed on the disk, as far as the guest has not written it over since."""
+        self._settle()
+        self._host().restore(self.stack.serial)
+        self._forget_caches()
+
+    def extents(self, changes: Sequence[Change]) -> tuple[Extent, ...]:
+        """Where the layers of this stack may report changes of its disk, as far as its tables tell."""
+        return tuple(
+            extent for change in changes if change.serial == self.stack.serial and self._devices
+            for extent in extents(change, self.base.namespace, self._devices, self._tables,
+                                  mountpoint=self.mountpoint, files=self._files,
+                                  swap=any(isinstance(layer, Swap) for layer in self.stack.layers)))
+
+    @property
+    def _chain(self) -> list[str]:
+        """The names of the stack's tables, top first."""
+        return [device.name for device in reversed(self._devices[1:])]
+
+    def _host(self) -> Disk:
+        if self._disk is None:
+            raise UserError(f"The stack '{self.stack}' was made without its disk, so it cannot corrupt it.")
+        return self._disk
+
+    def _settle(self) -> None:
+        """Make the disk current, when the guest has the stack open."""
+        journals = [name for name in self._chain if isinstance(self._tables.get(name), Tagged)]
+        if self.is_open and (journals or self.mountpoint):
+            self._shell.run(["sh", "-ec", SETTLE, "sh", self.mountpoint, *journals],
+                            deadline=self._pace.deadline(CLOSE_SECONDS))
+
+    def _forget_caches(self) -> None:
+        """Make the guest read from the disk again, when it has the stack open."""
+        if self.is_open:
+            rounds = "4" if self.mountpoint else "1"
+            self._shell.run(["sh", "-ec", FORGET, "sh", rounds], deadline=self._pace.deadline(CLOSE_SECONDS))
+
+    def _file_sector(self, path: str, offset: int) -> int:
         """filefrag prints extents as `0: logical.. logical: physical.. physical: length:`, here in 512-byte units."""
-        argv = ["filefrag", "-b512", "-v", f"{self.mountpoint}/{file}"]
+        argv = ["filefrag", "-b512", "-v", path]
         answer = self._shell.run(argv, deadline=self._pace.deadline(CLOSE_SECONDS))
         wanted = offset // 512
         for match in re.finditer(r"^\s*\d+:\s*(\d+)\.\.\s*(\d+):\s*(\d+)\.\.", answer.stdout, re.MULTILINE | re.ASCII):
             first, last, physical = (int(number) for number in match.groups())
             if first <= wanted <= last:
                 return physical + wanted - first
-        raise UserError(f"The file {file} on {self.stack} has no block on the device at byte {offset}.")
+        raise UserError(f"The file {path} on {self.stack} has no block on the device at byte {offset}.")
 
     def _bring_up(self, steps: tuple[Step, ...], what: str) -> None:
         asked = (*steps, *_ASK)
@@ -198,14 +268,16 @@ class Assembly:
     def _learn(self, listing: str, tables: str) -> None:
         """Remember what the kernel calls each layer, and how its tables map."""
         minors = dict(re.findall(r"^(\S+)\s+\(\d+:(\d+)\)$", listing, re.MULTILINE | re.ASCII))
-        found = [Device(self.stack.serial, "namespace", self.base.path.removeprefix("/dev/"))]
+        found = [Device(self.stack.serial, NAMESPACE, self.base.path.removeprefix("/dev/"))]
         self._tables = {name: mapped for name, mapped in parse_tables(tables).items() if name in minors}
         for made in self._plan.layers:
             if isinstance(made.layer, Partition):
-                found.append(Device(made.name, made.layer.kind, made.device.removeprefix("/dev/")))
+                found.append(Device(made.name, made.layer.kind, made.device.removeprefix("/dev/"), made.name))
                 self._tables = {**self._tables, made.name: Window(made.layer.start)}
-            names = [f"{made.name}_dif", made.name] if isinstance(made.layer, Luks2) else [made.name]
-            found += [Device(made.name, made.layer.kind, f"dm-{minors[name]}") for name in names if name in minors]
+            # cryptsetup puts dm-integrity beneath as `<name>_dif`.
+            parts = {f"{made.name}_dif": TAGS} if isinstance(made.layer, Luks2) else {}
+            found += [Device(made.name, kind, f"dm-{minors[name]}", name)
+                      for name, kind in {**parts, made.name: made.layer.kind}.items() if name in minors]
         self._devices = tuple(found)
 
 

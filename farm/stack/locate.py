@@ -1,4 +1,6 @@
-"""Where a sector of the top device lies on the namespace: arithmetic over the tables that `dmsetup table` prints.
+"""Where a sector of the top device lies on the namespace, and what of each device lies at a byte of the namespace.
+
+Arithmetic over the tables that `dmsetup table` prints.
 
 Layouts are those of Linux 6.12: drivers/md/dm-linear.c, dm-crypt.c (`cc->start`), and for dm-integrity.c
 get_area_and_offset(), get_data_sector(), get_metadata_sector_and_offset(). All sectors are 512 bytes.
@@ -24,13 +26,47 @@ class Spot:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Bytes of a device; no length means somewhere on it."""
+
+    first: int
+    length: int = 0
+
+    def whole(self, unit: int) -> "Span":
+        """The whole units of so many sectors that it touches; itself for no unit."""
+        if not unit:
+            return self
+        size = unit * 512
+        first = self.first // size * size
+        return Span(first, -(-(self.first + self.length) // size) * size - first) if self.length else self
+
+
+SOMEWHERE = Span(0)
+
+
+@dataclass(frozen=True)
 class Window:
     """A layer that moves sectors by a constant: partition, dm-linear, dm-crypt."""
 
     start: int
+    # Sectors of which one wrong byte makes all wrong; 0 where a byte is a byte.
+    unit: int = 0
 
     def data(self, sector: int) -> Spot:
         return Spot(sector + self.start)
+
+    def above(self, span: Span) -> Span | None:
+        """What of this layer is wrong when a span beneath is; None when it does not show that part."""
+        first = span.first - self.start * 512
+        if not span.length:
+            return span
+        return Span(max(first, 0), first + span.length - max(first, 0)).whole(self.unit) if first + span.length > 0 \
+            else None
+
+
+@dataclass(frozen=True)
+class Inline(Window):
+    """dm-integrity with its tags in the metadata of the namespace."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +105,28 @@ class Tagged:
         return Spot(begin + extra, byte)
 
 
+    def above(self, span: Span) -> Span | None:
+        """What of this layer is wrong when a span beneath is: the data there, or the data whose tags are there."""
+        if not span.length:
+            return span
+        one, two = (self._covered(byte) for byte in (span.first, span.first + span.length - 1))
+        if one is None or two is None:
+            return SOMEWHERE if span.first >= self.start * 512 else None
+        return Span(one.first, two.first + two.length - one.first)
+
+    def _covered(self, byte: int) -> Span | None:
+        """The block of data that a byte beneath belongs to, None for superblock, journal and padding."""
+        sector, within = divmod(byte, 512)
+        area, offset = divmod(sector - self.start - _SUPERBLOCK - self.journal, self.interleave + self._run)
+        if area < 0:
+            return None
+        tags = offset < self._run
+        number = (offset * 512 + within) // self.tag if tags else (offset - self._run) // self.covered
+        if number >= self.interleave // self.covered:
+            return None
+        return Span((area * self.interleave + number * self.covered) * 512, self.covered * 512)
+
+
 Mapped = Window | Tagged
 
 
@@ -87,11 +145,12 @@ def _table(target: str, words: Sequence[str]) -> Mapped | None:
     if target == "linear" and len(words) == 2 and words[1].isdecimal():
         return Window(int(words[1]))
     if target == "crypt" and len(words) >= 5 and words[4].isdecimal():
-        return Window(int(words[4]))
+        size = re.search(r" sector_size:([0-9]+)", " ".join(words))
+        return Window(int(words[4]), int(size[1]) // 512 if size else 1)
     if target == "integrity" and len(words) >= 5 and words[1].isdecimal() and words[2].isdecimal():
-        if words[3] == "I":
-            return Window(int(words[1]) + _SUPERBLOCK)
         options = dict(re.findall(r"([a-z_]+):([0-9]+)(?:\s|$)", " ".join(words[5:])))
+        if words[3] == "I":
+            return Inline(int(words[1]) + _SUPERBLOCK, int(options.get("block_size", 512)) // 512)
         if not {"journal_sectors", "interleave_sectors", "buffer_sectors"} <= options.keys():
             return None
         return Tagged(
@@ -99,6 +158,20 @@ def _table(target: str, words: Sequence[str]) -> Mapped | None:
             int(options["interleave_sectors"]), int(options["buffer_sectors"]), int(options["journal_sectors"]),
         )
     return None
+
+
+def ascend(chain: Sequence[str], tables: Mapping[str, Mapped], span: Span) -> dict[str, Span]:
+    """What is wrong of each device of `chain` (names, bottom first) when a span of the namespace is.
+
+    Devices that do not show that part are left out, and so is everything above one whose table is not known.
+    """
+    found: dict[str, Span] = {}
+    for name in chain:
+        above = tables[name].above(span) if name in tables else None
+        if above is None:
+            break
+        found[name] = span = above
+    return found
 
 
 def locate(chain: Sequence[str], tables: Mapping[str, Mapped], sector: int, *, tag: bool = False) -> Spot:

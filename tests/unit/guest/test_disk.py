@@ -110,3 +110,25 @@ def test_missing_file_is_the_hosts_fault(disk):
     disk.file("n").unlink()
     with pytest.raises(InfrastructureError, match="cannot reach the disk n"):
         disk.read("n", 0)
+
+
+def test_changes_are_remembered_until_they_are_changed_back(disk):
+    disk.flip("p", block=5, byte=3)
+    disk.flip("n", block=1)
+    assert [(change.serial, change.block, change.byte) for change in disk.changes] == [("p", 5, 3), ("n", 1, 0)]
+    disk.flip("p", block=5, byte=3)
+    assert [change.serial for change in disk.changes] == ["n"]
+
+
+def test_restore_leaves_alone_what_was_written_over(disk):
+    disk.write("n", 0, b"mine")
+    disk.flip("n", 0, byte=1)
+    disk.flip("n", block=7)
+    disk.flip("p", block=1)
+    with disk.file("n").open("r+b") as file:  # the guest writes block 7
+        file.seek(7 * 512)
+        file.write(b"new")
+    disk.restore("n")
+    assert not any(disk.read("n", 0))
+    assert disk.read("n", 7).startswith(b"new")
+    assert [change.serial for change in disk.changes] == ["p"]

@@ -9,6 +9,7 @@ import pytest
 
 from farm.deadline import Deadline
 from farm.errors import UserError
+from farm.guest.disk import Disk, make_backing_files
 from farm.guest.shell import CommandResult
 from farm.model import Namespace
 from farm.stack import Assembly, Base, Spot, StackError, parse_stack, script
@@ -123,6 +124,27 @@ def test_finds_a_block_of_a_file(shell: LocalShell) -> None:
     assert stack.sector_of(1 << 20, file="f") == Spot(4096 + 2048 + 2056)
     with pytest.raises(UserError, match="has no block on the device at byte 8388608"):
         stack.sector_of(8 << 20, file="f")
+
+
+def test_corrupts_the_closed_disk_where_it_says(shell: LocalShell, tmp_path: Path) -> None:
+    namespaces = {"data": Namespace("data", 32, pi=1, ms=8)}
+    disk = Disk(namespaces, make_backing_files(namespaces, tmp_path))
+    stack = Assembly(shell, parse_stack("data / linear:offset=2056"), Base(namespaces["data"], "/dev/nvme0n1"),
+                     disk=disk)
+    stack.build()
+    stack.close()
+    trips = shell.trips
+    stack.corrupt(1 << 20, byte=5)
+    assert disk.read("data", 4104)[5] == 1
+    assert disk.read("data", 4104, "metadata") == b"\xff" * 8
+    assert [str(one) for one in stack.extents(disk.changes) if "pi-guard" in one.layers] == ["nvme0n1, sector 4104"]
+    stack.corrupt(1 << 20, byte=5, beneath="linear")  # the same bit again, and a guard that fits
+    assert disk.read("data", 4104, "metadata") == bytes(2) + b"\xff" * 6
+    stack.restore()
+    assert disk.read("data", 4104, "metadata") == b"\xff" * 8
+    assert shell.trips == trips
+    with pytest.raises(UserError, match=r"no integrity to corrupt .* It has: linear, namespace"):
+        stack.corrupt(beneath="integrity")
 
 
 def test_a_failing_middle_step_takes_the_lower_ones_down(shell: LocalShell) -> None:
