@@ -11,13 +11,14 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from farm.deadline import Deadline, Pace
 from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
+from farm.expectation import Expectation, nowhere, told
 from farm.liveness import Liveness, Workloads
-from farm.model import Finding
+from farm.model import Extent, Finding
 from farm.oops import Parser
 from farm.watchdogs import NO_PROGRESS
 
@@ -34,10 +35,6 @@ ERRORS: Mapping[str, type[GuestError]] = {
     "verification": VerificationError,
 }
 
-# What may accompany an announced verification error: the block layer completes the request with an error,
-# and a file system above may complain about it (block/blk-core.c, blk_status_to_str and its callers).
-COMPANIONS = frozenset({"io-error", "fs-shutdown"})
-
 # Late output after the first report: base seconds for all of it, and the quiet that ends it early.
 GRACE = 1.0
 QUIET = 0.5
@@ -50,14 +47,15 @@ VERDICT_SECONDS = 4.0
 _ARRIVALS = 4096
 
 
-@dataclass
-class Expectation:
-    """A corruption that the testcase made and announced."""
+@dataclass(frozen=True)
+class _Unexpected:
+    """A report that nobody announced."""
 
-    # The layer that has to report it.
-    layer: str
-    # The matching reports, in the order seen.
-    seen: list[Finding] = field(default_factory=list)
+    finding: Finding
+    # The moment of the signal.
+    at: float
+    # What had been announced instead, or "".
+    announced: str = ""
 
 
 class Monitor:
@@ -73,9 +71,12 @@ class Monitor:
         self._clock = clock
         self._lock = threading.RLock()
         self._parser = Parser()
+        # Bytes of a logical block of a device in the guest, 0 when nobody knows: NVMe counts in those.
+        self.block_of: Callable[[str], int] = lambda _: 0
+        # What was announced, and what was reported of it, for the record.
+        self.expected: list[dict[str, str]] = []
         self._findings: list[Finding] = []
-        # With the moment of the signal each.
-        self._unexpected: list[tuple[Finding, float]] = []
+        self._unexpected: list[_Unexpected] = []
         self._expectations: list[Expectation] = []
         self._tolerated: set[str] = set()
         self._hushed: set[str] = set()
@@ -123,34 +124,39 @@ class Monitor:
         return self._workloads.watched(name)
 
     @contextmanager
-    def expecting(self, layer: str) -> Iterator[Expectation]:
-        """Announce that `layer` will report a verification error within the block.
+    def expecting(self, layer: str, places: Callable[[], Sequence[Extent]] = nowhere) -> Iterator[Expectation]:
+        """Announce that `layer` will report a verification error within the block, at one of the places.
 
-        Raises VerificationError when it does not: corruption that nobody reports is a finding too. An exception
-        of the block that itself reports the error by `layer` (fio's own verification) is the report.
+        Raises VerificationError when it does not: corruption that nobody reports is a finding too, and so is one that
+        another layer reports, or the same from elsewhere. An exception of the block that itself reports the error by
+        `layer` (fio's own verification), or that is what a workload saw of it, is the report.
         """
-        expectation = Expectation(layer)
+        expectation = Expectation(layer, places)
         with self._lock:
             self._expectations.append(expectation)
         try:
             yield expectation
         except GuestError as error:
             reports = [finding for finding in error.reports if isinstance(finding, Finding)]
-            own = [finding for finding in reports if finding.layer == layer]
-            # A workload whose I/O failed saw what the kernel reports about the same I/O.
-            if not own and not (reports and all(finding.kind in COMPANIONS for finding in reports)):
+            if not reports or not all(expectation.takes(finding) for finding in reports):
+                if isinstance(error, VerificationError) and not self.tripped:
+                    what = f"{error} (announced: {expectation}; reported: {told(reports)})"
+                    raise VerificationError(what, reports) from error
                 raise
-            expectation.seen += own
         finally:
             self.settle(self.pace.deadline(GRACE))
             with self._lock:
                 self._expectations.remove(expectation)
+                self.expected.append({"announced": str(expectation), "reported": told(expectation.seen)})
+                for stranger in expectation.strangers:
+                    self._object(_Unexpected(stranger, self._clock(), str(expectation)))
         if self.tripped:
             raise self.failure() or InfrastructureError("the monitor was stopped")
         if not expectation.seen:
-            unnoticed = Finding("unnoticed", f"announced corruption went unnoticed: no report by {layer}",
-                                signature=f"unnoticed:{layer}", layer=layer)
-            raise VerificationError(unnoticed.title, (unnoticed, *self.findings))
+            what = f"announced corruption went unnoticed: no report by {expectation}"
+            unnoticed = Finding("unnoticed", what, signature=f"unnoticed:{layer}", layer=layer)
+            raise VerificationError(
+                f"{what}; reported: {told(expectation.companions)}", (unnoticed, *self.findings))
 
     @contextmanager
     def hushed(self, kind: str) -> Iterator[None]:
@@ -227,18 +233,24 @@ class Monitor:
 
         The kernel's own words are on their way in another thread when QEMU tells of a reset.
         """
-        ranked = sorted(self._unexpected, key=lambda one: one[0].end == 0)
-        reports = tuple(finding for finding, _ in ranked)
-        return next(((as_error(finding, reports), at) for finding, at in ranked), self._first_cause)
+        ranked = sorted(self._unexpected, key=lambda one: one.finding.end == 0)
+        reports = tuple(one.finding for one in ranked)
+        return next(((as_error(one.finding, reports, one.announced), one.at) for one in ranked), self._first_cause)
 
     def _sort(self, findings: Sequence[Finding], at: float | None = None) -> None:
         for finding in findings:
             if finding.kind in self._hushed:
                 finding = replace(finding, suppressed=True)  # noqa: PLW2901
+            finding = finding.in_sectors(self.block_of(finding.device))  # noqa: PLW2901 - the same, understood
             self._findings.append(finding)
-            if not (finding.suppressed or finding.kind in self._tolerated or self._announced(finding)):
-                self._unexpected.append((finding, self._arrival(finding.start) if at is None else at))
-                self._trip(self._unexpected[-1][1])
+            announced = any(expectation.takes(finding) for expectation in self._expectations)
+            if not (finding.suppressed or finding.kind in self._tolerated or announced):
+                instead = " and ".join(map(str, self._expectations)) if finding.kind == "verification" else ""
+                self._object(_Unexpected(finding, self._arrival(finding.start) if at is None else at, instead))
+
+    def _object(self, unexpected: _Unexpected) -> None:
+        self._unexpected.append(unexpected)
+        self._trip(unexpected.at)
 
     def _trip(self, at: float) -> None:
         self._signal = at if self._signal is None else self._signal
@@ -248,15 +260,6 @@ class Monitor:
         """When the console's byte at an offset came, or the first of those that are remembered."""
         index = bisect_right(self._arrivals, offset, key=lambda piece: piece[0]) - 1
         return self._arrivals[max(0, index)][1] if self._arrivals else self._clock()
-
-    def _announced(self, finding: Finding) -> bool:
-        for expectation in self._expectations:
-            if finding.kind == "verification" and finding.layer == expectation.layer:
-                expectation.seen.append(finding)
-                return True
-        # A verification error without a layer is the block layer's word for an error that some layer reported.
-        nameless = finding.kind == "verification" and not finding.layer
-        return bool(self._expectations) and (nameless or finding.kind in COMPANIONS)
 
     def _tick_until_stopped(self) -> None:
         while not self._stop.wait(TICK):
@@ -305,8 +308,12 @@ class Monitor:
         self._ticker.join()
 
 
-def as_error(finding: Finding, reports: Sequence[Finding]) -> GuestError:
-    """The exception that a report amounts to: its title, with function and device where that does not say them."""
+def as_error(finding: Finding, reports: Sequence[Finding], announced: str = "") -> GuestError:
+    """The exception that a report amounts to: its title, with function and device where that does not say them.
+
+    `announced` is what had been announced instead of it.
+    """
     function = f" in {finding.function}" if finding.function not in finding.title else ""
     device = f" on {finding.device}" if finding.device not in finding.title else ""
-    return ERRORS.get(finding.kind, CrashError)(f"{finding.title}{function}{device}", reports)
+    instead = f" (announced: {announced}; reported: {told([finding])})" if announced else ""
+    return ERRORS.get(finding.kind, CrashError)(f"{finding.title}{function}{device}{instead}", reports)

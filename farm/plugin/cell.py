@@ -4,7 +4,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 
 import pytest
@@ -13,6 +13,7 @@ from farm import __version__
 from farm.deadline import Deadline
 from farm.errors import FarmError
 from farm.evidence import TOTAL_SECONDS, Places, blocked_tasks, collect, decode
+from farm.expectation import Expectation
 from farm.freeze import Symbols
 from farm.growth import SlabGrowth
 from farm.host.admission import admitted
@@ -20,7 +21,7 @@ from farm.host.process import printable
 from farm.leaks import KIND as LEAK
 from farm.leaks import LeakDetector
 from farm.liveness import Liveness
-from farm.model import Cell, Finding, Machine, Outcome, Suspicion
+from farm.model import Cell, Extent, Finding, Machine, Outcome, Suspicion
 from farm.monitor import Monitor
 from farm.options import as_arguments
 from farm.plugin.markers import duration_of, machine_of, stacks_of, tolerated_kinds
@@ -57,11 +58,12 @@ class CellRun:
         self.directory = CellDirectory(session.run_directory, item.nodeid)
         self.monitor = Monitor(self.pace)
         self.monitor.tolerate(*tolerated_kinds(item))
+        self.monitor.block_of = self._block_of
+        self._assemblies: dict[str, Assembly] = {}
         self.workloads: list[str] = []
         self.pressures: list[str] = []
         # What is odd but does not fail the testcase.
         self.suspicions: list[Suspicion] = []
-        self._assemblies: list[Assembly] = []
         self._leaks: LeakDetector | None = None
         self.seed = session.seed
         self.target: Target | None = None
@@ -113,15 +115,27 @@ class CellRun:
         """Build every stack of the testcase, by the serial of its namespace."""
         namespaces = {namespace.serial: namespace for namespace in self.machine.namespaces}
         release = self._session.kernel.id.release
-        assemblies = {}
         with self.phase("setup"):
             for stack in self.stacks:
                 base = Base(namespaces[stack.serial], target.block_device(stack.serial), release)
-                assembly = Assembly(target, stack, base, seed=self._session.seed, pace=target.pace)
+                assembly = Assembly(
+                    target, stack, base, seed=self._session.seed, pace=target.pace, disk=target.disk)
+                self._assemblies[stack.serial] = assembly
                 assembly.build()
-                self._assemblies.append(assembly)
-                assemblies[stack.serial] = assembly
-        return assemblies
+        return self._assemblies
+
+    def expecting(self, layer: str) -> AbstractContextManager[Expectation]:
+        """Announce that `layer` will report what has been changed on the disks by the end of a block."""
+        return self.monitor.expecting(layer, self._changed)
+
+    def _changed(self) -> tuple[Extent, ...]:
+        """The places of all changes as the devices of the stacks see them."""
+        changes = self.target.disk.changes if self.target else ()
+        return tuple(extent for assembly in self._assemblies.values() for extent in assembly.extents(changes))
+
+    def _block_of(self, device: str) -> int:
+        return next((one.base.namespace.block for one in self._assemblies.values()
+                     if one.base.path == f"/dev/{device}"), 0)
 
     @contextmanager
     def watch(self, workload: str) -> Iterator[Callable[[int], None]]:
@@ -186,7 +200,7 @@ class CellRun:
 
     def _remove_stacks(self) -> None:
         """Take the stacks down, for what leaks on that way; corrupted ones would only report the corruption again."""
-        for assembly in reversed(self._assemblies if not self.monitor.findings else []):
+        for assembly in reversed(self._assemblies.values() if not self.monitor.findings else ()):
             try:
                 assembly.remove()
             except StackError as error:
@@ -257,5 +271,5 @@ class CellRun:
             facts={"suspicions": [asdict(one) for one in self.suspicions],
                    "accelerator": self._session.acceleration.name, "pace": self.pace.factor,
                    "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
-                   "command": self.command(), "ready": self._ready,
+                   "expected": self.monitor.expected, "command": self.command(), "ready": self._ready,
                    "cause": asdict(self._cause) if self._cause else None})

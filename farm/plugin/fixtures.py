@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 import pytest
 
 from farm.errors import UserError
+from farm.expectation import Expectation
 from farm.growth import SlabGrowth
 from farm.guest.disk import Disk
 from farm.image import GuestImage
 from farm.kernel import Kernel
-from farm.monitor import Expectation
 from farm.plugin.cell import CellRun
 from farm.plugin.outcomes import CELL_KEY
 from farm.plugin.session import SESSION_KEY, FarmSession
@@ -64,7 +64,11 @@ def stacks(cell: CellRun, target: Target) -> dict[str, Assembly]:
 
 @pytest.fixture
 def stack(stacks: dict[str, Assembly]) -> Assembly:
-    """The first stack of the markers, built and open: device, mountpoint, close(), open(), reopen(), sector_of()."""
+    """The first stack of the markers, built and open.
+
+    device, mountpoint, close(), open(), reopen(); sector_of(byte) and offset_of(file) say where things are,
+    corrupt(byte, "data", "tag", "guard", "ref", ...) flips a bit there, also while it is open, restore() flips it back.
+    """
     return next(iter(stacks.values()))
 
 
@@ -76,8 +80,11 @@ def disk(target: Target) -> Disk:
 
 @pytest.fixture
 def expect(cell: CellRun, target: Target) -> Callable[[str], AbstractContextManager[Expectation]]:
-    """`with expect("dm-integrity"):` a verification error by this layer, and by no other, must show in the block."""
-    return cell.monitor.expecting
+    """`with expect("dm-integrity"):` a verification error by this layer, and by no other, must show in the block.
+
+    It has to name a device and a sector at which this layer sees what was changed (`stack.corrupt`, `disk.flip`).
+    """
+    return cell.expecting
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"kernel", "image", "oops"}),
     frozenset({"guest"}),
     frozenset({"stack", "pressure", "workload"}),
-    frozenset({"monitor", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth", "leaks"}),
+    frozenset({"monitor", "expectation", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth",
+               "leaks"}),
     frozenset({"verdict", "results", "options", "progress", "trial", "bisect", "repro", "qualify", "report"}),
     frozenset({"plugin", "cli", "__main__"}),
 )

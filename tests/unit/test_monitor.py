@@ -7,7 +7,7 @@ import pytest
 from farm.deadline import Pace
 from farm.errors import CrashError, HangError, InfrastructureError, VerificationError
 from farm.liveness import Death
-from farm.model import Finding
+from farm.model import Extent, Finding
 from farm.monitor import REPORT_SECONDS, VERDICT_SECONDS, Monitor
 from farm.watchdogs import NO_PROGRESS
 
@@ -26,6 +26,7 @@ PANIC_ON_WARN = b"[   10.100000] Kernel panic - not syncing: kernel: panic_on_wa
 AEAD = b"[   11.000000] device-mapper: crypt: dm-0: INTEGRITY AEAD ERROR, sector 24\n"
 CHECKSUM = b"[   11.100000] device-mapper: integrity: dm-1: Checksum failed at sector 0x18\n"
 IO_ERROR = b"[   11.200000] Buffer I/O error on dev dm-0, logical block 3, async page read\n"
+GUARD = b"[   11.300000] nvme0n1: Read(0x2) @ LBA 8, 1 blocks, End-to-end Guard Check Error (sct 0x2 / sc 0x82) \n"
 OOM = b"""[   12.000000] stress-ng-vm invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE), order=0
 [   12.000001] CPU: 0 UID: 0 PID: 80 Comm: stress-ng-vm Not tainted 6.12.117-farm #1
 [   12.100000] Out of memory: Killed process 80 (stress-ng-vm) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB
@@ -284,3 +285,49 @@ def test_a_finding_from_another_source_fails_the_cell(monitor):
     monitor.report(Finding("memory-leak", "memory leak in crypt_ctr", "crypt_ctr"))
     assert isinstance(monitor.failure(), CrashError)
     assert monitor.signalled is not None
+
+
+def at(sector, sectors=8, device="dm-0"):
+    return lambda: (Extent(device, sector, sectors, frozenset({"dm-crypt-aead"})),)
+
+
+def test_a_report_at_the_announced_place_passes(monitor):
+    with monitor.expecting("dm-crypt-aead", at(24)) as expectation:
+        monitor.console(AEAD + IO_ERROR)
+    assert [finding.sector for finding in expectation.seen] == [24]
+    assert monitor.expected == [{"announced": "dm-crypt-aead on dm-0, sectors 24 to 31",
+                                 "reported": "dm-crypt-aead on dm-0, sector 24"}]
+
+
+@pytest.mark.parametrize("places", [at(32), at(24, device="dm-5")])
+def test_a_report_from_elsewhere_names_both_places(monitor, places):
+    said = r"announced: dm-crypt-aead on dm-\d, sectors .*; reported: dm-crypt-aead on dm-0, sector 24"
+    with pytest.raises(VerificationError, match=said), monitor.expecting("dm-crypt-aead", places):
+        monitor.console(AEAD)
+    assert monitor.tripped
+
+
+def test_a_report_by_another_layer_names_both_layers(monitor):
+    said = r"announced: dm-crypt-aead; reported: dm-integrity on dm-1, sector 24"
+    with pytest.raises(VerificationError, match=said), monitor.expecting("dm-crypt-aead"):
+        monitor.console(CHECKSUM)
+
+
+def test_a_workloads_word_for_it_is_no_report_by_the_layer(monitor):
+    wrong = VerificationError("fio read wrong data.", [Finding("verification", "f", layer="fio-verify", device="dm-0")])
+    with pytest.raises(VerificationError, match="announced: dm-crypt-aead; reported: fio-verify on dm-0"), \
+            monitor.expecting("dm-crypt-aead"):
+        raise wrong
+
+
+def test_a_companion_on_a_strange_device_fails(monitor):
+    with pytest.raises(CrashError, match="Buffer I/O error on dm-0"), \
+            monitor.expecting("dm-crypt-aead", at(24, device="dm-3")):
+        monitor.console(IO_ERROR)
+
+
+def test_blocks_become_sectors(monitor):
+    monitor.block_of = {"nvme0n1": 4096}.get
+    with monitor.expecting("pi-guard") as expectation:
+        monitor.console(GUARD)
+    assert [(finding.sector, finding.sectors) for finding in expectation.seen] == [(64, 8)]
