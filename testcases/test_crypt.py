@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.smoke
+
 over_pi = pytest.mark.namespace("data", size="384M", block=512, pi=1, ms=8)
 zoned = pytest.mark.namespace("data", block=4096, zone="16M")
 

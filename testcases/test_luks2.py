@@ -3,6 +3,7 @@
 import pytest
 
 pytestmark = [
+    pytest.mark.smoke,
     pytest.mark.namespace("data", block=4096),
     pytest.mark.stack("data / luks2:integrity=hmac-sha256"),
 ]

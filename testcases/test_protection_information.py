@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.smoke
+
 type1 = pytest.mark.namespace("data", block=512, pi=1, ms=8)
 type3 = pytest.mark.namespace("data", block=4096, pi=3, ms=8)
 

@@ -3,6 +3,7 @@
 import pytest
 
 pytestmark = [
+    pytest.mark.smoke,
     pytest.mark.machine(memory="256M"),
     pytest.mark.namespace("swap", size="128M"),
     pytest.mark.stack("swap / crypt / swap"),

@@ -24,6 +24,8 @@ from farm.model import Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
 
+# The mark of testcases that say in a few minutes whether a kernel is worth more.
+SMOKE = "smoke"
 SENTENCES = {
     Verdict.GOOD: "good: every testcase that ran passed",
     Verdict.BAD: "bad: a testcase failed",
@@ -36,16 +38,19 @@ SENTENCES = {
 @click.argument("testcases", nargs=-1, metavar="[TESTCASE]...")
 @options(OPTIONS)
 @click.option("-n", "workers", metavar="N", help="Run N cells at a time; `auto`: as many as this host has CPUs.")
+@click.option("-m", "marks", metavar="MARKS", help="Only testcases with these marks, e.g. `smoke` or `not smoke` "
+              "(default: smoke when no TESTCASE is named, else all).")
 @click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr.")
 def command(
-    testcases: Sequence[str], workers: str | None, exitfirst: bool, as_json: bool, **given: Any
+    testcases: Sequence[str], workers: str | None, marks: str | None, exitfirst: bool, as_json: bool, **given: Any
 ) -> int:
     """Run testcases against a kernel and tell whether it is good.
 
-    TESTCASE is a file, FILE::FUNCTION, or the name of one that comes with the farm; without any, all of those
-    run. The exit status is 0 for good, 1 for bad, 125 when nothing could be judged (the kernel does not compile,
-    everything was skipped), 128 and above when the host or the request is to blame.
+    TESTCASE is a file, FILE::FUNCTION, or the name of one that comes with the farm; without any, the smoke plan
+    runs, and with -m any choice of those that come with the farm. The exit status is 0 for good, 1 for bad, 125
+    when nothing could be judged (the kernel does not compile, everything was skipped), 128 and above when the host
+    or the request is to blame.
 
     \b
     Example: farm run test_luks2.py --patch fix.patch --flavor lockdep
@@ -59,9 +64,16 @@ def command(
         click.echo(f"farm: {error}", err=True)
         return Verdict.SKIP
     argv = [*places, "-v", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
-            *arguments, *(["-n", workers] if workers else []), *(["-x"] if exitfirst else [])]
+            *arguments, *(["-n", workers] if workers else []), *(["-x"] if exitfirst else []),
+            *selected(marks, testcases)]
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         return judge(argv, as_json=as_json)
+
+
+def selected(marks: str | None, testcases: Sequence[str]) -> list[str]:
+    """What pytest is told about marks: the smoke plan is what runs when nothing was chosen."""
+    chosen = marks if marks is not None else "" if testcases else SMOKE
+    return ["-m", chosen] if chosen else []
 
 
 def prepare(given: Mapping[str, Any]) -> None:

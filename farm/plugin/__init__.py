@@ -7,6 +7,7 @@ from farm.options import OPTIONS
 pytest_plugins = ["farm.plugin.hooks"]
 
 MARKERS = (
+    "smoke: part of the smoke plan, which `farm run` runs when no testcase is named",
     "machine(cpus=2, memory='1G', append=()): the emulated machine of a testcase",
     "namespace(serial, size='256M', block=512, pi=0, ms=0, pi_first=False, guard=16, zone=None): one emulated NVMe "
     "namespace; may be repeated",
