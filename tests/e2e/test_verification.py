@@ -62,7 +62,7 @@ DISK, SUM = r"nvme0n1, sectors \d+ to \d+", r"dm-0, sector \d+"
 EXPECTED = {
     "test_right": ("pass", ""),
     "test_wrong_layer": ("fail", rf"announced: dm-integrity on {SUM}; reported: pi-guard on {DISK}"),
-    "test_wrong_sector": ("fail", rf"announced: pi-guard on nvme0n1, sector 7\d\d\d; reported: pi-guard on {DISK}"),
+    "test_wrong_sector": ("fail", rf"announced: pi-guard on nvme0n1, sector 4033; reported: pi-guard on {DISK}"),
     "test_unreported": ("fail", "went unnoticed: no report by pi-app on nvme0n1, sector"),
 }
 
