@@ -47,6 +47,14 @@ class Linear(Layer):
 
 @LAYERS.register
 @dataclass(frozen=True)
+class Mirror(Layer):
+    """A dm-mirror (drivers/md/dm-raid1.c) of the two halves of what is beneath, which count as equal from the start."""
+
+    kind: ClassVar[str] = "mirror"
+
+
+@LAYERS.register
+@dataclass(frozen=True)
 class Integrity(Layer):
     """dm-integrity on its own, with checksums that it computes itself."""
 

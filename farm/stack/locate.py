@@ -46,7 +46,7 @@ SOMEWHERE = Span(0)
 
 @dataclass(frozen=True)
 class Window:
-    """A layer that moves sectors by a constant: partition, dm-linear, dm-crypt."""
+    """A layer that moves sectors by a constant: partition, dm-linear, dm-crypt, the first half of a dm-mirror."""
 
     start: int
     # Sectors of which one wrong byte makes all wrong; 0 where a byte is a byte.
@@ -134,7 +134,7 @@ def parse_tables(printed: str) -> dict[str, Mapped]:
     """Device-mapper name -> how it maps, from the output of `dmsetup table`; unknown targets are left out."""
     found: dict[str, Mapped] = {}
     for line in printed.splitlines():
-        match = re.fullmatch(r"(\S+): 0 [0-9]+ (linear|crypt|integrity) (.*)", line.strip(), re.ASCII)
+        match = re.fullmatch(r"(\S+): 0 [0-9]+ (linear|crypt|integrity|mirror) (.*)", line.strip(), re.ASCII)
         mapped = _table(match[2], match[3].split()) if match else None
         if match and mapped:
             found[match[1]] = mapped
@@ -142,11 +142,11 @@ def parse_tables(printed: str) -> dict[str, Mapped]:
 
 
 def _table(target: str, words: Sequence[str]) -> Mapped | None:
-    if target == "linear" and len(words) == 2 and words[1].isdecimal():
-        return Window(int(words[1]))
-    if target == "crypt" and len(words) >= 5 and words[4].isdecimal():
+    # Where in its table a target says where it begins; a mirror's first half begins at the start.
+    begin = {"linear": words[1:2], "crypt": words[4:5], "mirror": ("0",)}.get(target, ())
+    if begin and begin[0].isdecimal():
         size = re.search(r" sector_size:([0-9]+)", " ".join(words))
-        return Window(int(words[4]), int(size[1]) // 512 if size else 1)
+        return Window(int(begin[0]), (int(size[1]) // 512 if size else 1) if target == "crypt" else 0)
     if target == "integrity" and len(words) >= 5 and words[1].isdecimal() and words[2].isdecimal():
         options = dict(re.findall(r"([a-z_]+):([0-9]+)(?:\s|$)", " ".join(words[5:])))
         if words[3] == "I":

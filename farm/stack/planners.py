@@ -7,13 +7,17 @@ guest, so libdevmapper makes the nodes below /dev/mapper itself.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from farm.stack.layers import Crypt, Ext4, Integrity, Layer, Linear, Luks2, Partition, Swap, Xfs
-from farm.stack.rules import TAG_BYTES
+from farm.stack.layers import Crypt, Ext4, Integrity, Layer, Linear, Luks2, Mirror, Partition, Swap, Xfs
+from farm.stack.rules import MIRROR_SECTORS, TAG_BYTES
 from farm.stack.steps import MOUNTS, RUN, LayerPlan, Place, Step
 
 _REST = 'size=$4; [ "$size" != 0 ] || size=$(( $(blockdev --getsz "$2") - $3 ))\n'
 _ADD_PARTITION = _REST + 'addpart "$2" 1 "$3" "$size"\n'
 _ADD_LINEAR = _REST + 'dmsetup create "$1" --table "0 $size linear $2 $3"\n'
+# Without handle_errors, a failed read would not be tried on the other half (drivers/md/dm-raid1.c:mirror_end_io).
+_ADD_MIRROR = (
+    'half=$(( $(blockdev --getsz "$2") / 2 / $3 * $3 ))\n'
+    'dmsetup create "$1" --table "0 $half mirror core 2 1024 nosync 2 $2 0 $2 $half 1 handle_errors"\n')
 # The first table only makes dm-integrity write its superblock and say how much it can hold.
 _ADD_INLINE = """\
 dmsetup create "$1" --table "0 8 integrity $2 $3"
@@ -32,6 +36,12 @@ def _partition(layer: Partition, place: Place) -> LayerPlan:
 
 def _linear(layer: Linear, place: Place) -> LayerPlan:
     opened = place.shell(_ADD_LINEAR, place.name, place.below, str(layer.offset), str(layer.size),
+                         undo=("dmsetup", "remove", "--retry", place.name))
+    return LayerPlan(place.name, layer, place.mapped, "", (), (opened,))
+
+
+def _mirror(layer: Mirror, place: Place) -> LayerPlan:
+    opened = place.shell(_ADD_MIRROR, place.name, place.below, str(MIRROR_SECTORS),
                          undo=("dmsetup", "remove", "--retry", place.name))
     return LayerPlan(place.name, layer, place.mapped, "", (), (opened,))
 
@@ -148,6 +158,6 @@ def _swap(layer: Swap, place: Place) -> LayerPlan:
 
 
 PLANNERS: dict[type[Layer], Callable[[Any, Place], LayerPlan]] = {
-    Partition: _partition, Linear: _linear, Integrity: _integrity, Crypt: _crypt, Luks2: _luks2, Xfs: _xfs,
-    Ext4: _ext4, Swap: _swap,
+    Partition: _partition, Linear: _linear, Mirror: _mirror, Integrity: _integrity, Crypt: _crypt, Luks2: _luks2,
+    Xfs: _xfs, Ext4: _ext4, Swap: _swap,
 }

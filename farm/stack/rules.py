@@ -15,6 +15,7 @@ from farm.stack.layers import (
     Layer,
     Linear,
     Luks2,
+    Mirror,
     Partition,
     Stack,
     Swap,
@@ -23,6 +24,8 @@ from farm.stack.layers import (
 
 # mkfs.xfs 6.1 refuses anything smaller ("Filesystem must be larger than 300MB").
 _XFS_LEAST_SECTORS = 300 * 2048
+# The halves of a mirror are multiples of this, so that any block size fits.
+MIRROR_SECTORS = 8
 # Bytes of one tag (crypto/*.c: digestsize of each algorithm).
 TAG_BYTES = {"crc32c": 4, "xxhash64": 8, "sha256": 32, "hmac-sha256": 32}
 # Ciphers that authenticate by themselves, and what cryptsetup calls that.
@@ -128,6 +131,8 @@ RULES: tuple[Rule, ...] = (
          (Linear,), _off_zone),
     Rule("within-the-device", "Offset and size reach beyond the end of the device beneath.",
          (Linear, Partition), _beyond_end),
+    Rule("mirror-on-zones", "dm-mirror does not take zoned devices (its target lacks DM_TARGET_ZONED_HM).",
+         (Mirror,), lambda _, ground: bool(ground.zone)),
     Rule("integrity-on-zones", "dm-integrity writes its journal and its tags in place and cannot lie on zones.",
          (Integrity,), lambda _, ground: bool(ground.zone)),
     Rule("luks2-integrity-on-zones", "Authenticated encryption lies on dm-integrity, which cannot lie on zones.",
@@ -184,6 +189,9 @@ def above(layer: Layer, ground: Ground) -> Ground:
         first = layer.offset if isinstance(layer, Linear) else layer.start
         rest = None if ground.sectors is None else ground.sectors - first
         return replace(up, sectors=layer.size or rest)
+    if isinstance(layer, Mirror):  # its target lacks DM_TARGET_PASSES_INTEGRITY
+        half = None if ground.sectors is None else ground.sectors // 2 // MIRROR_SECTORS * MIRROR_SECTORS
+        return replace(up, sectors=half, pi=0, ms=0)
     if isinstance(layer, Crypt):
         return replace(up, block=max(ground.block, layer.sector_size), pi=0, ms=0)
     if isinstance(layer, Integrity):

@@ -25,6 +25,7 @@ STACKS = (
     "type1 / partition:start=2049,size=65536 / linear:offset=9,size=8192",
     "type1 / linear:offset=2057 / crypt / xfs",
     "type3 / linear:offset=2056 / crypt:sector_size=4096 / xfs",
+    "type1 / linear:offset=2057 / mirror / linear:offset=9",
     "type3 / luks2:integrity=hmac-sha256",
     "plain / partition / swap",
     "plain / integrity / xfs",

@@ -25,6 +25,7 @@ REFUSED = [
     ("aligned-to-zone", ZONED, "data / linear:offset=2056"),
     ("within-the-device", SMALL, "data / linear:offset=131072"),
     ("within-the-device", SMALL, "data / linear:size=131073"),
+    ("mirror-on-zones", ZONED, "data / mirror"),
     ("integrity-on-zones", ZONED, "data / crypt / integrity"),
     ("luks2-integrity-on-zones", ZONED, "data / luks2:integrity=hmac-sha256"),
     ("luks2-header-on-zones", ZONED, "data / luks2"),
