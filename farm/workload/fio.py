@@ -39,6 +39,8 @@ class Fio(Kind):
     # Bytes of one I/O.
     bs: int = textform.size(4096, hint="a number of bytes such as 4K", least=512)
     iodepth: int = number(8, hint="a number of I/Os in flight, at least 1", least=1)
+    # I/Os handed to the kernel at once, at most `iodepth`; neighbours among them are merged.
+    batch: int = number(1, hint="a number of I/Os, at least 1", least=1)
     engine: str = choice("libaio", "io_uring", "psync")
     # fsync after so many writes, 0 for never.
     fsync: int = number(0, hint="a number of writes, 0 for never")

@@ -51,6 +51,7 @@ def test_zones_and_patterns_and_files() -> None:
 
 def test_jobs_side_by_side_have_bytes_of_their_own() -> None:
     assert "numjobs=4\noffset_increment=16777216\n" in job_file(Fio(jobs=4), DEVICE, 1)
+    assert "iodepth=8\niodepth_batch=4\n" in job_file(Fio(batch=4), DEVICE, 1)
     assert "numjobs" not in job_file(Fio(), DEVICE, 1)
 
 
