@@ -17,7 +17,7 @@ from farm.plugin.session import SESSION_KEY, FarmSession
 from farm.pressure import Pressure
 from farm.stack import Assembly
 from farm.target import Target
-from farm.workload import ChurnRunner, FioRunner, StressRunner
+from farm.workload import Background, ChurnRunner, FioRunner, StressRunner
 from farm.workload.runner import Runner
 
 
@@ -122,3 +122,9 @@ churn = _runner(ChurnRunner, "churn")
 def pressure(cell: CellRun, target: Target) -> Pressure:
     """`with pressure("keep-free:free=64M"):`, `"balloon:memory=128M"`, or `"fail-slab:within=crypt_map"`: faults."""
     return cell.pressure(target)
+
+
+@pytest.fixture
+def background(target: Target) -> Background:
+    """`with background("while :; do ...; done"):` a bash script in the guest, killed at the end of the block."""
+    return Background(target, pace=target.pace)

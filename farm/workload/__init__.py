@@ -1,5 +1,6 @@
 """Workloads: fio, stress-ng and file churn, with verification, a seed, and progress that a monitor can see."""
 
+from farm.workload.background import Background
 from farm.workload.churn import Churn, ChurnRunner
 from farm.workload.fio import Fio, FioRunner
 from farm.workload.result import IoError, VerifyError, WorkloadError, WorkloadResult
@@ -7,6 +8,6 @@ from farm.workload.runner import WORKLOADS, Directory, Job, Runner, Subject, unw
 from farm.workload.stress import Stress, StressRunner
 
 __all__ = [
-    "WORKLOADS", "Churn", "ChurnRunner", "Directory", "Fio", "FioRunner", "IoError", "Job", "Runner", "Stress",
-    "StressRunner", "Subject", "VerifyError", "WorkloadError", "WorkloadResult", "unwatched",
+    "WORKLOADS", "Background", "Churn", "ChurnRunner", "Directory", "Fio", "FioRunner", "IoError", "Job", "Runner",
+    "Stress", "StressRunner", "Subject", "VerifyError", "WorkloadError", "WorkloadResult", "unwatched",
 ]
