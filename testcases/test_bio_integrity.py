@@ -1,0 +1,106 @@
+"""Report 002: integrity payloads of bios, made, split, merged and checked beneath stacked devices.
+
+In Linux 4.13 the block layer called the verify function of every profile, also of one that only carries the tags of
+dm-crypt and has none. Regression id: lr#35498d.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+
+pytestmark = [
+    # Caches of one size share their slabs otherwise, and payloads could not be counted.
+    pytest.mark.machine(append=("slab_nomerge",)),
+    pytest.mark.duration(4),
+]
+# Where payloads come from: a cache of their own, or kmalloc where bios have no pool of them (bio_integrity_alloc).
+CACHES = "bio_integrity_payload kmalloc-128 kmalloc-192"
+# What else is allocated meanwhile, for whatever purpose; one payload for each I/O would be thousands.
+NOISE = 1000
+
+tags = pytest.mark.namespace("data", block=4096)
+type1_512 = pytest.mark.namespace("data", size="384M", block=512, pi=1, ms=8)
+type1_4096 = pytest.mark.namespace("data", size="384M", block=4096, pi=1, ms=8)
+SIZES = pytest.mark.parametrize("sizes", [
+    pytest.param({"bs": "4K", "iodepth": 32, "batch": 16}, id="merged"),
+    pytest.param({"bs": "1M", "iodepth": 2}, id="split"),
+])
+# In KiB: every large I/O becomes many.
+SPLIT = 16
+
+
+@pytest.fixture
+def payloads(target):
+    """`with payloads():` what the I/O of the block allocates to carry its integrity is freed at the end of it."""
+    def count():  # shrinking empties the lists of each CPU: objects on them would count as in use
+        each = "echo 1 >$cache/shrink; cut -d' ' -f1 $cache/objects"
+        read = f"cd /sys/kernel/slab; for cache in {CACHES}; do {each}; done"
+        return sum(map(int, target.run(read).stdout.split()))
+
+    @contextmanager
+    def watched():
+        before = count()
+        yield
+        left = count() - before
+        assert left <= NOISE, f"{left} integrity payloads were not freed"
+
+    return watched
+
+
+@pytest.fixture
+def split(stack, target):
+    """The namespace takes small requests only."""
+    target.run(f"echo {SPLIT} >/sys/block/{stack.base.path.rpartition('/')[2]}/queue/max_sectors_kb")
+
+
+@tags
+@pytest.mark.usefixtures("split")
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack("data / luks2:integrity=hmac-sha256"), id="hmac"),
+    pytest.param(marks=pytest.mark.stack("data / linear:offset=2056 / luks2:cipher=aes-gcm-random,integrity=aead"),
+                 id="gcm-at-offset"),
+])
+@SIZES
+def test_tags_of_dm_crypt(stack, fio, payloads, sizes):
+    """The tags lie in a payload that dm-crypt owns and dm-integrity stores: nobody else may check or free it."""
+    with payloads():
+        fio(stack, rw="randwrite", **sizes)
+    stack.reopen()
+    fio(stack, verify_only=True, **sizes)
+
+
+@pytest.mark.usefixtures("split")
+@pytest.mark.parametrize((), [
+    pytest.param(marks=[type1_512, pytest.mark.stack(f"data / {layers}")], id=name) for name, layers in {
+        "linear": "linear:offset=2057",
+        "partition": "partition:start=2049 / linear:offset=9",
+        "crypt": "linear:offset=2057 / crypt",
+        "mirror": "linear:offset=2057 / mirror",
+        "tags": "luks2:integrity=hmac-sha256",
+    }.items()
+] + [
+    pytest.param(marks=[type1_4096, pytest.mark.stack("data / linear:offset=2056")], id="linear-4096"),
+    pytest.param(marks=[type1_4096, pytest.mark.stack("data / partition:start=2056 / crypt:sector_size=4096 / xfs")],
+                 id="xfs-4096"),
+])
+@SIZES
+def test_protection_information(stack, fio, payloads, sizes):
+    """Reference tags count from the start of the namespace, wherever the stack begins and a request is cut."""
+    with payloads():
+        fio(stack, rw="randwrite", **sizes)
+    stack.reopen()
+    fio(stack, verify_only=True, **sizes)
+
+
+@type1_512
+@pytest.mark.stack("data / linear:offset=2057 / mirror")
+def test_mirror_reads_the_other_half(stack, fio, disk, expect):
+    """Both halves are read in turn (choose_mirror): among a megabyte of changed blocks some are read from the first."""
+    fio(stack, duration=0)
+    first = stack.sector_of(4 << 20).sector
+    stack.close()
+    for sector in range(first, first + (1 << 11), 8):
+        disk.flip("data", sector=sector)
+    stack.open()
+    with expect("pi-guard"):
+        fio(stack, verify_only=True)

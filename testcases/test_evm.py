@@ -1,0 +1,92 @@
+"""Report 003: EVM and IMA in file systems that allocate with GFP_NOFS, under pressure, and keys made by a helper.
+
+EVM keeps an HMAC over a file's security attributes, IMA a hash of its content; both are read, computed and written
+with the inode locked. Flavor `lockdep` or `debug` reports a wrong order of locks though it does not hang.
+"""
+
+import pytest
+
+pytestmark = [
+    pytest.mark.machine(cpus=2, memory="256M"),
+    pytest.mark.namespace("data", size="384M"),
+    pytest.mark.namespace("swap", size="256M"),
+    pytest.mark.duration(10),
+    pytest.mark.tolerate("oom"),
+]
+
+# The HMAC's key is encrypted by one that the user knows (Documentation/security/keys/trusted-encrypted.rst). IMA
+# appraises only what lies on the file system under test: the guest's own programs have no hashes.
+PREPARE = """
+mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security || exit 77
+[ -w /sys/kernel/security/evm ] || exit 77
+keyctl add user kmk "$(head -c 32 /dev/urandom | base64)" @u &&
+  keyctl add encrypted evm-key "new user:kmk 64" @u && echo 1 >/sys/kernel/security/evm &&
+  echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
+"""
+# The same files again and again, by two loops at once: written, so that IMA and EVM have to compute anew, and opened
+# while the other loop does.
+ATTRIBUTES = """
+cd "$1" || exit 1
+number=0
+while :; do
+  for name in one two three; do
+    echo "$number" >>$name; read -r line <$name
+    chmod $((number % 2 ? 600 : 644)) $name
+    setfattr -n user.farm -v "$number" $name; setfattr -n security.farm -v "$number" $name
+  done
+  number=$((number + 1))
+done
+"""
+# /sbin/request-key makes such keys (request-key.conf of keyutils), negates such a one, and knows nothing of the third.
+KEYS = """
+number=0
+while :; do
+  keyctl request2 user debug:$number "x $number" @s; keyctl request2 user debug:$number negate @s
+  keyctl request2 user farm:$number none @s
+  number=$((number + 1))
+done >/dev/null 2>&1
+"""
+
+
+@pytest.fixture
+def protected(stacks, target):
+    """The file system on `data`, with EVM and IMA at work; skips where the kernel has none."""
+    stack = stacks["data"]
+    result = target.run(["sh", "-c", PREPARE, "sh", stack.device], check=False)
+    if result.status == 77:
+        pytest.skip(f"the kernel has no EVM or no securityfs: {result.stderr.strip()}")
+    assert result.status == 0, result.stderr
+    return stack
+
+
+@pytest.fixture
+def attributes(target):
+    def read(path):
+        return target.run(["getfattr", "--absolute-names", "-d", "-m", "^security", path]).stdout
+
+    return read
+
+
+FILESYSTEMS = pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"data / {name}"), id=name) for name in ("ext4", "xfs")
+])
+
+
+@FILESYSTEMS
+@pytest.mark.stack("swap / swap")
+def test_under_pressure(protected, attributes, background, churn, stress):
+    storm = background(ATTRIBUTES, protected.mountpoint), background(ATTRIBUTES, protected.mountpoint)
+    with storm[0], storm[1], background(KEYS), stress.running("/tmp", bytes="160M", keep=True, method="rand-set"):
+        churn(protected, files=200)
+    assert "security.evm=" in attributes(f"{protected.mountpoint}/one")
+
+
+@pytest.mark.stack("data / ext4")
+def test_notices_a_changed_owner(protected, target):
+    """EVM's HMAC covers owner and mode: debugfs changes one while the file system is not mounted."""
+    path = f"{protected.mountpoint}/file"
+    target.run(f"echo content >{path} && cat {path}")
+    protected.close()
+    target.run(["debugfs", "-w", "-R", "set_inode_field file uid 1000", protected.device])
+    protected.open()
+    assert target.run(["cat", path], check=False).status, "EVM let a file pass whose owner was changed"
