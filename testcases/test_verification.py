@@ -128,20 +128,3 @@ def test_file_systems_check_their_directories(target, stack, expect, kind):
             target.run(["ls", directory], check=False)
         if state != states[-1]:
             stack.restore()
-
-
-@pytest.mark.machine(memory="512M")
-@pytest.mark.namespace("data", size="64M")
-@pytest.mark.stack("data / integrity")
-def test_the_journal_is_checked_after_a_power_cut(stack, disk, fio, expect):
-    """What is in the journal is copied to its place when dm-integrity starts again (replay_journal)."""
-    file = disk.file("data")
-    before = file.read_bytes()
-    fio(stack, rw="write", duration=0, size="128K", fsync=32)
-    after = file.read_bytes()
-    changed = [sector for sector in range(8, 4096) if before[sector * 512:][:512] != after[sector * 512:][:512]]
-    stack.close()
-    file.write_bytes(after)  # the power cut: the disk as it was before dm-integrity emptied its journal
-    stack.corrupt((changed[len(changed) // 2] - 8) * 512, "journal", byte=200)
-    with expect("dm-integrity"):
-        stack.open()
