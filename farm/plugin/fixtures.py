@@ -57,7 +57,7 @@ def target(cell: CellRun) -> Target:
 @pytest.fixture
 def stacks(cell: CellRun, target: Target) -> dict[str, Assembly]:
     """All stacks of the markers, built and opened, by the serial of their namespace."""
-    if not cell.stacks:
+    if not cell.record.stacks:
         raise UserError("a testcase that uses `stack` or `stacks` needs the marker: @pytest.mark.stack('data / ext4')")
     return cell.assemble(target)
 
@@ -96,7 +96,7 @@ def seed(farm_session: FarmSession) -> int:
 @pytest.fixture
 def duration(cell: CellRun) -> float:
     """Seconds that each workload lasts, on the guest's clock."""
-    return cell.workload_seconds
+    return cell.record.workload_seconds
 
 
 @pytest.fixture
@@ -107,7 +107,8 @@ def slab_growth(cell: CellRun, target: Target) -> SlabGrowth:
 
 def _runner(kind: type[Runner], name: str) -> Callable[..., Runner]:  # type: ignore[type-arg]
     def make(cell: CellRun, target: Target) -> Runner:  # type: ignore[type-arg]
-        return kind(target, seed=cell.seed, duration=cell.workload_seconds, watch=cell.watch, pace=target.pace)
+        return kind(target, seed=cell.record.seed, duration=cell.record.workload_seconds, watch=cell.watch,
+                    pace=target.pace)
 
     make.__doc__ = kind.__doc__
     return pytest.fixture(name=name)(make)

@@ -35,7 +35,7 @@ def pytest_runtest_makereport(
         if cause is not None and cause is not error:
             call.excinfo = _raised(cause)
             error = cause
-        item.user_properties[:] = [*item.user_properties, *cell.properties().items()]
+        item.user_properties[:] = [*item.user_properties, *cell.record.properties().items()]
     report = yield
     if isinstance(error, FarmError):
         report.longrepr = explanation(error, cell)
@@ -68,7 +68,7 @@ def explanation(error: FarmError, cell: CellRun | None) -> str:
         if len(text) > SHOWN_LINES:
             lines.append(f"[{len(text) - SHOWN_LINES} more lines]")
     if cell is not None:
-        lines += ["", f"cell: {cell.directory.path}"]
+        lines += ["", f"cell: {cell.record.directory.path}"]
     return "\n".join(printable(line) for line in lines)
 
 

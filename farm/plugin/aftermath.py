@@ -1,0 +1,61 @@
+"""After a testcase: what it leaked when it passed, and the evidence when it did not."""
+
+from collections.abc import Callable, Iterable
+
+from farm.deadline import Deadline
+from farm.errors import FarmError
+from farm.evidence import TOTAL_SECONDS, Places, blocked_tasks, collect, decode
+from farm.kernel import Kernel
+from farm.leaks import KIND as LEAK
+from farm.leaks import LeakDetector
+from farm.model import Suspicion
+from farm.monitor import Monitor
+from farm.results.directory import CellDirectory
+from farm.stack import Assembly, StackError
+from farm.target import Target
+
+
+def look_for_leaks(
+    detector: LeakDetector, monitor: Monitor, stacks: Iterable[Assembly], suspect: Callable[[Suspicion], None]
+) -> FarmError | None:
+    """What the testcase leaked, the tear-down of its stacks included, or why nobody knows; None when nothing did.
+
+    What had leaked before the testcase began is a suspicion.
+    """
+    try:
+        with monitor.hushed(LEAK):
+            # Corrupted stacks would only report the corruption again.
+            remove(() if monitor.findings else stacks, suspect)
+            found = detector.search()
+    except FarmError as error:
+        monitor.trip(error)
+    else:
+        for leak in found.old:
+            suspect(Suspicion(LEAK, f"{leak.title}, allocated before the testcase began", leak.text))
+        monitor.report(*found.new)
+    return monitor.failure()
+
+
+def remove(stacks: Iterable[Assembly], suspect: Callable[[Suspicion], None]) -> None:
+    """Take stacks down, the last one built first, for what leaks on that way."""
+    for assembly in reversed(tuple(stacks)):
+        try:
+            assembly.remove()
+        except StackError as error:
+            suspect(Suspicion("close", str(error).partition("\n")[0], str(error)))
+
+
+def collect_evidence(
+    target: Target, monitor: Monitor, directory: CellDirectory, kernel: Kernel, *, dump_memory: bool
+) -> Places | None:
+    """Ask the guest what it still answers, then read what it left.
+
+    Returns where the functions of the crash reports are in the sources; None for a kernel without debug information.
+    """
+    total = Deadline(TOTAL_SECONDS)
+    collect(target.patient, directory.evidence, directory.console, total)
+    if dump_memory:
+        blocked_tasks(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
+    if kernel.vmlinux is None:
+        return None
+    return decode([finding.text for finding in monitor.findings], kernel.vmlinux, kernel.decoder, total)
