@@ -1,0 +1,76 @@
+"""Report 004: memory compressed by zswap on its way to swap, while CPUs come and go and zswap is set otherwise.
+
+zswap keeps a buffer and a compression request for each CPU, made and freed as CPUs come and go, and a pool for each
+compressor.
+"""
+
+import pytest
+
+pytestmark = [
+    # Half of what the stressor uses does not fit into memory, and a pool of zswap not always into what it may have.
+    pytest.mark.machine(cpus=2, memory="256M"),
+    pytest.mark.namespace("swap", size="512M"),
+    pytest.mark.duration(15),
+    pytest.mark.tolerate("oom"),
+]
+PRESSURE = {"bytes": "320M", "keep": True, "method": "rand-set"}
+# Read in another order than it was written, so that readahead brings pages that are dropped again before their turn.
+SWAPPED = {"rw": "randwrite", "size": "32M", "memory": "16M", "buffered": True}
+ON = "echo Y >/sys/module/zswap/parameters/enabled"
+
+# As fast as the guest can: each time is one more chance for a task that moves to another CPU meanwhile.
+HOTPLUG = """
+cd /sys/devices/system/cpu
+while :; do
+  for cpu in cpu[1-9]*; do echo 0 >$cpu/online; echo 1 >$cpu/online; done
+done
+"""
+# Every change of the compressor makes a pool; the old one goes with its last page. With 0 % every store is refused.
+SETTINGS = """
+cd /sys/module/zswap/parameters && exec {never}<> <(:)
+while :; do
+  for compressor in zstd lzo lz4 deflate; do
+    echo $compressor >compressor || exit 1
+    for percent in 20 1 30 0; do echo $percent >max_pool_percent; read -t 0.3 -u $never; done
+  done
+done
+"""
+# One allocation after the other fails while a CPU is brought up, until none is left (fault-injection.rst, fail-nth).
+# What the writing task does itself counts: the callbacks before the first step of the CPU itself (kernel/cpu.c). A CPU
+# that came up all the same is left for a moment to tasks that reclaim: they would use what it did not get.
+BRING_UP = """
+cd /sys/kernel/debug && echo N >failslab/ignore-gfp-wait && echo 0 >failslab/verbose &&
+  echo N >fail_page_alloc/ignore-gfp-wait && echo 0 >fail_page_alloc/verbose || exit 1
+exec {online}>/sys/devices/system/cpu/cpu1/online {nth}<>/proc/self/fail-nth {never}<> <(:) 2>/dev/null
+failed=0
+for ((number = 1; number < 200; number++)); do
+  echo 0 >&$online
+  echo $number >&$nth
+  if echo 1 >&$online; then up=1; else up=0; failed=$((failed + 1)); fi
+  read -r left </proc/self/fail-nth
+  echo 0 >&$nth
+  if [ $up = 1 ]; then read -t 1 -u $never; else echo 1 >&$online; fi
+  [ "$left" = 0 ] || break
+done
+echo $failed
+"""
+
+STACKS = pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack("swap / swap"), id="plain"),
+    pytest.param(marks=pytest.mark.stack("swap / crypt / swap"), id="crypt"),
+])
+
+
+@STACKS
+def test_cpus_and_settings_change(stack, target, fio, stress, background):
+    target.run(ON)
+    with background(HOTPLUG), background(SETTINGS), stress.running(stack, **PRESSURE):
+        fio("/tmp", **SWAPPED)
+
+
+@STACKS
+def test_bring_up_fails(stack, target, stress):
+    target.run(ON)
+    with stress.running(stack, **PRESSURE):
+        failed = int(target.run(["bash", "-c", BRING_UP]).stdout)
+    assert failed, "no allocation failed while CPU 1 was brought up"
