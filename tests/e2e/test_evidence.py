@@ -60,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any
         (directory / "test_in.py").write_text(text)
         done = subprocess.run(
             [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs", "--dump-memory", *options],
-            cwd=directory, check=False, capture_output=True, text=True, timeout=1500, env=dict(os.environ))
+            cwd=directory, check=False, capture_output=True, text=True, timeout=3600, env=dict(os.environ))
         print(done.stdout[-8000:], done.stderr[-2000:])
         assert done.returncode == 1
         return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}

@@ -1,5 +1,6 @@
 """Running make, on small makefiles that print what the kernel's prints."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -119,6 +120,15 @@ class TestMake:
                 seen.add(subprocess.run(
                     ["readelf", "-p", ".rodata", "a.o"], cwd=make.output, check=True, capture_output=True).stdout)
         assert len(seen) == 1
+
+    @pytest.mark.skipif(shutil.which("ccache") is None, reason="ccache is not installed: nothing is taken from it")
+    def test_what_an_assembler_file_includes_is_never_an_old_one(self, tmp_path: Path) -> None:
+        make = make_for(tmp_path, "")
+        (make.source / "piggy.S").write_text('.incbin "vmlinux.bin.lz4"\n')
+        for kernel in (b"the first kernel", b"another of 16 by"):
+            (make.source / "vmlinux.bin.lz4").write_bytes(kernel)
+            run(tmp_path, "\t@$(CC) -Wp,-MMD,.piggy.d -c piggy.S -o piggy.o\n")
+            assert kernel in (make.source / "piggy.o").read_bytes()
 
     def test_it_works_without_ccache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         make = make_for(tmp_path, STEPS)
