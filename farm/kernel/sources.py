@@ -20,7 +20,7 @@ from farm.deadline import Deadline
 from farm.errors import InfrastructureError, UserError
 from farm.host import process
 from farm.host.workdir import Workdir
-from farm.kernel import git
+from farm.kernel import git, trees
 from farm.kernel.values import BuildRequest
 
 # Where Debian's packages of that name put their tarball.
@@ -28,6 +28,9 @@ DEBIAN_DIRECTORY = Path("/usr/src")
 # What makes a directory a kernel tree.
 _KERNEL_FILES = ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh")
 _IMPORT_SECONDS = 1800.0
+# Key in the configuration of a repository that was made from a source package: the name of the package's kept tree.
+# Both differ in little, so that they are built in the same place.
+_PACKAGE = "farm.package"
 
 
 class Source(Protocol):
@@ -57,7 +60,7 @@ def resolve(request: BuildRequest, workdir: Workdir) -> Source:
     kind, _, rest = request.source.partition(":")
     if kind == "debian":
         return _debian(rest, request.rev, workdir)
-    return _git_tree(Path(request.source), request.rev or "HEAD")
+    return _git_tree(Path(request.source), request.rev or "HEAD", workdir)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class GitSource:
     objects: Path
     # `sha1` or `sha256`.
     object_format: str
+    # Name of the kept tree of the source package that the repository was made from, "" for any other repository.
+    package: str = ""
 
     @property
     def name(self) -> str:
@@ -113,15 +118,14 @@ class GitSource:
 
     @property
     def tree(self) -> str:
-        return "git-" + hashlib.sha256(str(self.objects).encode()).hexdigest()[:12]
+        return self.package or "git-" + hashlib.sha256(str(self.objects).encode()).hexdigest()[:12]
 
     def prepare(self, repository: Path, scratch: Path) -> str:
         if not repository.is_dir():
-            new = git.initialise(scratch / "import.git", object_format=self.object_format)
-            info = new.directory / "objects" / "info"
-            info.mkdir(exist_ok=True)
-            (info / "alternates").write_text(f"{self.objects}\n", encoding="utf-8")
-            new.directory.rename(repository)
+            git.initialise(scratch / "import.git", object_format=self.object_format).directory.rename(repository)
+        alternates = repository / "objects" / "info" / "alternates"
+        alternates.parent.mkdir(exist_ok=True)
+        alternates.write_text(f"{self.objects}\n", encoding="utf-8")
         own = git.Repository(repository)
         self._require_objects(own)
         for name in _KERNEL_FILES:
@@ -140,6 +144,28 @@ class GitSource:
             raise UserError(
                 f"{self.path} is a partial clone that lacks {lacking} objects of {self.commit[:12]}. Let git fetch "
                 f"them: `git -C {self.path} archive {self.commit[:12]} > /dev/null`.")
+
+
+def import_tree(source: str, directory: Path, workdir: Workdir, *, checkout: bool) -> str:
+    """Make `directory` a repository of the user's own with a source package as its first commit; returns that.
+
+    Raises UserError when there is no such package or the directory is in use.
+    """
+    if not source.startswith("debian:"):
+        raise UserError(f"{source} is no source package. Write debian:PACKAGE, e.g. debian:linux-source-6.12.")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UserError(f"{directory} exists and is not empty. Name a new directory.")
+    found = resolve(BuildRequest(source=source), workdir)
+    with trees.opened(workdir, found.tree) as tree, tree.scratch() as scratch:
+        trees.require_space(tree.directory, trees.TREE_MIB, f"Importing {source}")
+        commit = found.prepare(tree.repository, scratch)
+        # Objects are hard links where that is possible: they never change, and stay when the cache is removed.
+        options = [] if checkout else ["--no-checkout"]
+        process.run(git.command("clone", "-q", *options, "--branch", "main", str(tree.repository), str(directory)),
+                    deadline=Deadline(_IMPORT_SECONDS))
+    for settle in (["remote", "remove", "origin"], ["config", _PACKAGE, found.tree]):
+        process.run(git.command("-C", str(directory), *settle), deadline=Deadline(_IMPORT_SECONDS))
+    return commit
 
 
 def _debian(package: str, rev: str | None, workdir: Workdir) -> DebianSource:
@@ -170,7 +196,7 @@ def _remembered_digest(path: Path, workdir: Workdir) -> str:
     return digest
 
 
-def _git_tree(path: Path, rev: str) -> GitSource:
+def _git_tree(path: Path, rev: str, workdir: Workdir) -> GitSource:
     if not path.is_dir():
         raise UserError(f"--tree {path}: there is no such directory.")
     inside = git.user_query(path, ["rev-parse", "--git-path", "objects"])
@@ -184,7 +210,9 @@ def _git_tree(path: Path, rev: str) -> GitSource:
         raise UserError(f"{path} has no revision {rev}. Try `git -C {path} fetch`, or another --rev.")
     objects = (path / inside.stdout.strip()).resolve()
     object_format = git.user_query(path, ["rev-parse", "--show-object-format"]).stdout.strip()
-    return GitSource(path, found.stdout.split()[-1], objects, object_format or "sha1")
+    package = git.user_query(path, ["config", "--get", _PACKAGE]).stdout.strip()
+    known = package and "/" not in package and (workdir.root / "trees" / package / "repository.git").is_dir()
+    return GitSource(path, found.stdout.split()[-1], objects, object_format or "sha1", package if known else "")
 
 
 def _last_line(text: str) -> str:

@@ -210,3 +210,19 @@ def test_the_farm_s_repository_has_no_hooks_and_collects_no_garbage(user_tree: P
     tree = checked_out(user_tree, "old", workdir)
     assert not (tree.repository / "hooks").exists()
     assert Repository(tree.repository).run("config", "gc.auto").stdout.strip() == "0"
+
+
+def test_a_repository_made_from_a_package_is_built_where_the_package_is(user_tree: Path, workdir: Workdir) -> None:
+    request = BuildRequest(source=str(user_tree))
+    own = resolve(request, workdir).tree
+    assert own.startswith("git-")
+    run_git(user_tree, "config", "farm.package", "linux-source-1-abc")
+    assert resolve(request, workdir).tree == own  # nothing of it is kept here
+    with trees.opened(workdir, "linux-source-1-abc") as tree, tree.scratch() as scratch:
+        subprocess.run(["git", "init", "-q", "--bare", "--template=", str(tree.repository)], check=True)
+        source = resolve(request, workdir)
+        assert source.tree == "linux-source-1-abc"
+        tree.checkout(source.prepare(tree.repository, scratch))
+        assert (tree.work / "drivers" / "b.c").read_text() == "int b = 2;\n"
+    run_git(user_tree, "config", "farm.package", "../../etc")
+    assert resolve(request, workdir).tree == own
