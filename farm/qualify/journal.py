@@ -1,15 +1,13 @@
 """The record of a qualification: one line of JSON for each run that was made, appended as soon as it is known."""
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.errors import InfrastructureError
 from farm.model import Outcome
 from farm.qualify.plan import Step
+from farm.results import records
 
 FILE = "results.jsonl"
 
@@ -54,24 +52,14 @@ class Journal:
     def read(self) -> dict[Step, Record]:
         """The last record of every step. A line that a dying process left cut off is no record."""
         found = {}
-        lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
-        for line in lines:
+        for entry in records.read(self._path):
             try:
-                record = Record.from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+                record = Record.from_json(entry)
+            except (KeyError, TypeError, ValueError):
                 continue
             found[record.step] = record
         return found
 
     def append(self, record: Record) -> None:
         """Write a record so that it outlives whatever happens to this process next. Raises InfrastructureError."""
-        line = json.dumps(record.to_json(), sort_keys=True)
-        try:
-            # A cut-off line in front of it is ended first.
-            torn = self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
-            with self._path.open("a", encoding="utf-8") as out:
-                out.write(("\n" if torn else "") + line + "\n")
-                out.flush()
-                os.fsync(out.fileno())
-        except OSError as error:
-            raise InfrastructureError(f"cannot write {self._path} ({error.strerror})") from error
+        records.append(self._path, record.to_json())
