@@ -1,6 +1,6 @@
 """The options that subcommands and the pytest plugin share, as a table that both click and pytest can be told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,14 @@ def build_request(given: Mapping[str, Any], jobs: int | None = None) -> BuildReq
         overrides=tuple(given["config"]), config_dirs=tuple(path.absolute() for path in given["config_dir"]), jobs=jobs)
 
 
-def as_arguments(given: Mapping[str, Any]) -> Iterator[str]:
+def without(table: Iterable[Option], *flags: str) -> tuple[Option, ...]:
+    """A table less some of its options."""
+    return tuple(option for option in table if option.flag not in flags)
+
+
+def as_arguments(given: Mapping[str, Any], table: Iterable[Option] = OPTIONS) -> Iterator[str]:
     """The options as one would type them; those at their default are left out."""
-    for option in OPTIONS:
+    for option in table:
         value = given[option.name]
         if option.switch:
             yield from [option.flag] if value else []

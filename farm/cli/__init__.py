@@ -18,6 +18,9 @@ COMMANDS = {
     "cache": ("farm.cli.cache", "List and prune what has been built."),
     "run": ("farm.cli.run", "Run testcases against a kernel and tell whether it is good."),
     "qualify": ("farm.cli.qualify", "Prove that the testcases catch the bugs they were written for."),
+    "judge": ("farm.cli.judge", "Judge one revision, with the exit codes of `git bisect run`."),
+    "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),
+    "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),
 }
 

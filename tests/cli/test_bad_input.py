@@ -65,6 +65,16 @@ def check(done, *words):
     (["qualify", "strawberry"], ["no mutant strawberry", "dm-crypt-null-callback"]),
     (["qualify", "--runs", "0"], ["--runs"]),
     (["qualify", "--resume", "/nowhere"], ["/nowhere"]),
+    (["judge", "test_nothing.py"], ["no testcase test_nothing.py"]),
+    (["judge", "test_crypt.py", "--symptom", ":f"], ["--symptom", "names no kind"]),
+    (["judge", "test_crypt.py", "--tree", "/nowhere"], ["/nowhere"]),
+    (["bisect", "test_crypt.py", "--tree", ".", "--good", "a"], ["--bad"]),
+    (["bisect", "test_nothing.py", "--tree", ".", "--good", "a", "--bad", "b"], ["no testcase test_nothing.py"]),
+    (["bisect", "test_crypt.py", "--tree", ".", "--good", "a", "--bad", "b"], ["git"]),
+    (["bisect", "resume", "/nowhere"], ["/nowhere", "no bisection"]),
+    (["bisect", "log", "/nowhere"], ["/nowhere", "no bisection"]),
+    (["tree", "import", "linux", "/nowhere/x"], ["no source package"]),
+    (["tree", "import", "debian:linux-source-6.12", "/etc"], ["/etc", "not empty"]),
     (["frobnicate"], ["frobnicate"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_sentence(farm, argv, words):
@@ -77,6 +87,12 @@ def test_tree_that_is_no_kernel(farm, tmp_path):
 
 def test_unknown_revision(farm, tmp_path):
     check(farm("build", "--tree", str(repository(tmp_path / "tree")), "--rev", "v99"), "v99")
+
+
+def test_ends_of_a_bisection(farm, tmp_path):
+    tree = str(repository(tmp_path / "tree"))
+    check(farm("bisect", "test_crypt.py", "--tree", tree, "--good", "v99", "--bad", "HEAD"), "v99")
+    check(farm("bisect", "test_crypt.py", "--tree", tree, "--good", "HEAD", "--bad", "HEAD"), "not a kernel tree")
 
 
 def test_directory_that_is_no_repository(farm, tmp_path):

@@ -1,0 +1,165 @@
+"""Judging one revision: its kernel is built and run in processes of their own, and what they left is read."""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from farm import trial
+from farm.bisect.builds import Builder
+from farm.bisect.values import Build, Run, Seen, Symptom
+from farm.errors import UserError
+from farm.model import Outcome, Verdict
+from farm.trial import CellResult
+from farm.verdict import Cause
+
+# Exit status of `farm build` for a kernel that does not compile, and for a request that cannot be carried out.
+_DOES_NOT_COMPILE, _REQUEST = Verdict.BAD, Verdict.STOP + 1
+# Building what may never be asked for must not slow the guest that is being judged.
+_NICE = 15
+BUILD_KIND = "build"
+# Kind of a UserError: a stack that this kernel cannot have, say.
+_USER_KIND = "user"
+
+
+class Judge(Builder, Protocol):
+    """Whoever can say what a revision shows."""
+
+    def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
+        """Run the testcases once. Before the failure that is searched is known, every failure is it."""
+
+    def stop_run(self, commit: str) -> None:
+        """End the run of that revision."""
+
+    def close(self) -> None:
+        """End whatever runs; nothing starts any more."""
+
+
+def classify(cells: Iterable[CellResult], symptom: Symptom | None) -> tuple[Seen, Cause | None, str]:
+    """What the cells of one run say of the bug: what was seen, the failure, and a line about it.
+
+    The bug counts wherever it shows among the reports of a failed cell; another failure only when it does not.
+    """
+    listed = list(cells)
+    failed = [cell for cell in listed if cell.outcome is Outcome.FAIL]
+    for cell in failed:
+        for cause in dict.fromkeys((*([cell.cause] if cell.cause else []), *cell.findings)):
+            if symptom is None or symptom.covers(cause):
+                return Seen.BUG, cause, cell.title
+    for cell in failed:
+        if cell.cause is None:  # a testcase that failed outside of any cell: pytest's own words are all there is
+            cause = Cause("assertion", cell.title)
+            if symptom is None or symptom.covers(cause):
+                return Seen.BUG, cause, cell.title
+        return (Seen.OTHER if cell.ready else Seen.NO_BOOT), cell.cause, cell.title
+    for outcome, seen in ((Outcome.ERROR, Seen.HOST), (Outcome.PASS, Seen.NO_BUG)):
+        for cell in listed:
+            if cell.outcome is outcome:
+                asked_too_much = cell.cause is not None and cell.cause.kind == _USER_KIND
+                return (Seen.UNASKED if asked_too_much else seen), cell.cause, cell.title
+    return Seen.UNASKED, None, listed[0].title if listed else "no testcase ran"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged, apart from the revision: the arguments that `farm build` and `farm run` are given."""
+
+    # The user's tree.
+    tree: Path
+    # Testcases as `farm run` takes them.
+    testcases: tuple[str, ...]
+    # Options that both understand: flavor, patches, configuration.
+    build_options: tuple[str, ...] = ()
+    # Options of `farm run` alone.
+    run_options: tuple[str, ...] = ()
+
+
+class FarmJudge:
+    """Judges by `farm build` and `farm run`; logs and run directories lie below `directory`."""
+
+    def __init__(self, subject: Subject, directory: Path, *, extra: Sequence[str] = ()) -> None:
+        """`extra` are further options of both, e.g. a patch that takes a commit out."""
+        self._subject, self._directory, self._extra = subject, directory, tuple(extra)
+        self._lock = threading.Lock()
+        self._commands: dict[tuple[str, str], trial.Command] = {}
+        self._over = False
+        for name in ("logs", "runs"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+
+    def build(self, commit: str, *, ahead: bool = False) -> Build:
+        ended = self._farm("build", commit, ["build", "--json", *self._kernel(commit)], nice=_NICE if ahead else 0)
+        if ended is None or ended.stopped:
+            return Build(seen=Seen.STOPPED)
+        if ended.status == 0 and ended.answer:
+            return Build(_digest(ended.answer), seconds=ended.seconds)
+        if ended.status in (_DOES_NOT_COMPILE, _REQUEST):
+            first = ended.said.partition("\n")[0]
+            cause = Cause(BUILD_KIND, first, signature=f"{BUILD_KIND}:{first}")
+            return Build(error=first, seconds=ended.seconds, seen=Seen.NO_BUILD,
+                         cause=cause if ended.status == _DOES_NOT_COMPILE else None)
+        return Build(error=ended.said or f"farm build ended with status {ended.status}", seen=Seen.HOST)
+
+    def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
+        runs = self._directory / "runs"
+        ended = self._farm("run", commit, [
+            "run", *self._subject.testcases, "--json", *self._kernel(commit),
+            *self._subject.run_options, "--runs-dir", str(runs)])
+        if ended is None or ended.stopped:
+            return Run(commit, Seen.STOPPED)
+        if ended.status == _REQUEST:
+            raise UserError(ended.said)
+        cells = trial.cells(ended)
+        seen, cause, title = classify(cells, symptom)
+        if not cells and ended.status >= Verdict.STOP:
+            seen, title = Seen.HOST, ended.said
+        where = next((cell.directory for cell in cells if cell.directory), None)
+        relative = str(where.parent.relative_to(self._directory.absolute())) if where else ""
+        return Run(commit, seen, title, cause, build.digest, build.seconds, ended.seconds, relative)
+
+    def stop_build(self, commit: str) -> None:
+        self._stop(("build", commit))
+
+    def stop_run(self, commit: str) -> None:
+        self._stop(("run", commit))
+
+    def close(self) -> None:
+        with self._lock:
+            self._over = True
+            commands = list(self._commands.values())
+        for command in commands:
+            command.stop()
+
+    def _kernel(self, commit: str) -> list[str]:
+        return ["--tree", str(self._subject.tree), "--rev", commit, *self._subject.build_options, *self._extra]
+
+    def _farm(self, what: str, commit: str, arguments: Sequence[str], nice: int = 0) -> trial.Ended | None:
+        log = self._directory / "logs" / f"{what}-{commit[:12]}.log"
+        with self._lock:
+            if self._over:
+                return None
+            command = self._commands[what, commit] = trial.Command(arguments, log, nice=nice)
+        try:
+            return command.wait()
+        finally:
+            with self._lock:
+                del self._commands[what, commit]
+
+    def _stop(self, which: tuple[str, str]) -> None:
+        with self._lock:
+            command = self._commands.get(which)
+        if command:
+            command.stop()
+
+
+def _digest(answer: dict[str, str | None]) -> str:
+    """Of all that a guest gets of a build: equal when a change never reached the binary; "" when unknown."""
+    whole = hashlib.sha256()
+    try:
+        for path in filter(None, map(answer.get, ("image", "modules"))):
+            with Path(path).open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:  # pruned from the cache in this very moment
+        return ""
+    return whole.hexdigest()

@@ -1,0 +1,99 @@
+"""The test of the answer: the end that shows the change, with the culprit taken out of it again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from farm.bisect import strategy
+from farm.bisect.history import Evidence
+from farm.bisect.judge import Judge
+from farm.bisect.state import Journal
+from farm.bisect.values import Answer, Build, Run, Seen, Settings
+from farm.errors import InfrastructureError
+from farm.kernel.git import Repository
+from farm.results.directory import write_atomically
+
+# How often the runs without the culprit may agree with the answer by luck.
+TOLERANCE = 0.05
+PATCH = "revert.patch"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether the answer stood the test; None when it could not be made."""
+
+    confirmed: bool | None
+    # What was done and seen, in a sentence.
+    text: str
+
+
+def revert_patch(repository: Repository, culprit: str, onto: str, directory: Path) -> Path | None:
+    """A patch that takes a commit out of another one that contains it; None when git cannot make one."""
+    parents = repository.run("show", "-s", "--format=%P", culprit).stdout.split()
+    if len(parents) != 1:
+        return None
+    index = directory / "revert.index"
+    index.unlink(missing_ok=True)
+    diff = ("diff-tree", "-p", "--binary", "--full-index")
+    try:
+        undo = repository.run(*diff, culprit, parents[0]).stdout
+        repository.run("read-tree", onto, index=index)
+        done = repository.run("apply", "--cached", "--3way", "-", index=index, input=undo.encode(), check=False)
+        if done.returncode != 0:
+            return None
+        tree = repository.run("write-tree", index=index).stdout.strip()
+        patch = repository.run(*diff, onto, tree).stdout
+    finally:
+        index.unlink(missing_ok=True)
+    if not patch:
+        return None  # it was taken out there already
+    path = directory / PATCH
+    write_atomically(path, patch)
+    return path
+
+
+class Prover:
+    """Runs the end without the culprit, as often as the reproduction rate wants."""
+
+    def __init__(self, journal: Journal, evidence: Evidence, settings: Settings, say: Callable[[str], None]) -> None:
+        self._journal, self._evidence, self._settings, self._say = journal, evidence, settings, say
+
+    def prove(self, judge: Judge, culprit: str) -> Proof:
+        """`judge` builds the newer end without the culprit. Raises InfrastructureError when the host fails."""
+        onto = self._evidence.history.new
+        needed = self._settings.runs or self._evidence.rate.runs(TOLERANCE)
+        self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: up to {needed} run{'s' if needed > 1 else ''}")
+        build: Build | None = None
+        while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
+            build = build or judge.build(onto, ahead=False)
+            run = judge.run(onto, build, self._journal.symptom) if build.seen is Seen.NO_BUG else Run(
+                onto, build.seen, build.error)
+            if run.seen in (Seen.HOST, Seen.STOPPED):
+                raise InfrastructureError(
+                    f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")
+            self._journal.add_proof(replace(run, commit=culprit))
+            self._say(f"    {run.seen.value}" + (f": {run.title}" if run.seen is not Seen.NO_BUG else ""))
+        return self._proof(culprit, onto, conclusion)
+
+    def _runs(self, culprit: str) -> list[Run]:
+        return [run for run in self._journal.proofs if run.commit == culprit]
+
+    def _proof(self, culprit: str, onto: str, conclusion: strategy.Conclusion) -> Proof:
+        runs = self._runs(culprit)
+        where = f"With it reverted on top of {onto[:12]}"
+        if conclusion.answer is Answer.SKIP:
+            return Proof(None, f"{where}, nothing can be judged: {conclusion.why}.")
+        seen, what = strategy.tally(runs), "the bug is back" if self._settings.fix else "the bug is gone"
+        if (conclusion.answer is Answer.BUG) is not self._settings.fix:
+            return Proof(False, f"{where}, it is not so that {what}: {seen}.")
+        luck = "" if self._settings.fix else f" (by luck: {self._evidence.rate.miss(len(runs)):.1%})"
+        return Proof(True, f"{where}, {what}: {seen}{luck}.")
+
+
+def by_parent(culprit: str, evidence: Evidence, why: str) -> Proof:
+    """The test that needs no revert: what the culprit and the revisions before it showed."""
+    around = [*evidence.history.before([culprit]), culprit]
+    seen = {one: [run for run in evidence.runs if run.commit == one] for one in around}
+    told = "; ".join(f"{one[:12]}: {strategy.tally(runs)}" for one, runs in seen.items() if runs)
+    whole = all(seen.values())
+    return Proof(True if whole else None, f"{why} Culprit and parent were compared instead: {told}.")

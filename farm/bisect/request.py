@@ -1,0 +1,62 @@
+"""What a bisection was asked; `farm bisect resume` needs nothing else."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.bisect.judge import Subject
+from farm.bisect.values import Settings
+from farm.errors import UserError
+from farm.model import json_digest
+
+REQUEST = "request.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is bisected."""
+
+    subject: Subject
+    # Full ids of the commits.
+    good: str
+    bad: str
+    settings: Settings
+
+    @property
+    def old(self) -> str:
+        """The end that comes first in history."""
+        return self.bad if self.settings.fix else self.good
+
+    @property
+    def new(self) -> str:
+        return self.good if self.settings.fix else self.bad
+
+    def to_json(self) -> dict[str, Any]:
+        return {"subject": {**asdict(self.subject), "tree": str(self.subject.tree)}, "good": self.good,
+                "bad": self.bad, "settings": asdict(self.settings)}
+
+    @property
+    def name(self) -> str:
+        """Name of the directory: the same request goes on in the same place."""
+        testcase = re.sub(r"[^A-Za-z0-9_-]+", "-", self.subject.testcases[0].rpartition("/")[2].replace(".py", ""))
+        return f"{testcase.strip('-')[:60]}-{json_digest(self.to_json())[:8]}"
+
+
+def from_json(value: dict[str, Any]) -> Request:
+    """The inverse of `Request.to_json`. Raises KeyError or TypeError for anything else."""
+    subject, settings = value["subject"], value["settings"]
+    return Request(
+        Subject(Path(subject["tree"]), tuple(subject["testcases"]), tuple(subject["build_options"]),
+                tuple(subject["run_options"])),
+        value["good"], value["bad"], Settings(**{**settings, "paths": tuple(settings["paths"])}))
+
+
+def load(directory: Path) -> Request:
+    """What was asked in a directory. Raises UserError when it holds no bisection."""
+    try:
+        return from_json(json.loads((directory / REQUEST).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{directory} holds no bisection that can be read ({type(error).__name__}: {error}).") \
+            from error

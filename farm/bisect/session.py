@@ -1,0 +1,135 @@
+"""One bisection is one directory: what was asked, every step, every run, and the report.
+
+    bisections/test_crypt-3f2a9c1e/
+        request.json        what was asked; `farm bisect resume` needs nothing else
+        steps.jsonl         every run and every answer, in order
+        git-bisect.log      for `git bisect replay`
+        repository.git      git's own bisection; the commits stay in the user's repository
+        runs/               the run directory of every run
+        logs/               what building and running said
+        revert.patch        takes the culprit out of the end that was tested without it
+        report.html .txt .json
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from farm.bisect import gitbisect, report
+from farm.bisect.driver import Driver, Verdict
+from farm.bisect.gitbisect import GitBisect
+from farm.bisect.history import Evidence, History, read
+from farm.bisect.judge import FarmJudge
+from farm.bisect.proof import Proof, Prover, by_parent, revert_patch
+from farm.bisect.request import REQUEST, Request, load
+from farm.bisect.state import Journal
+from farm.errors import UserError
+from farm.host.workdir import Workdir
+from farm.kernel import git, sources
+from farm.kernel.git import Repository
+from farm.kernel.values import BuildRequest
+from farm.results.directory import write_atomically, write_json
+
+Say = Callable[[str], None]
+
+
+def resolve(tree: Path, rev: str, workdir: Workdir) -> str:
+    """Full id of a revision of the user's repository. Raises UserError."""
+    source = sources.resolve(BuildRequest(source=str(tree.absolute()), rev=rev), workdir)
+    assert isinstance(source, sources.GitSource)
+    return source.commit
+
+
+class Session:
+    """A bisection and its directory; one process at a time."""
+
+    def __init__(self, request: Request, directory: Path, workdir: Workdir, say: Say) -> None:
+        self.request, self.directory = request, directory.absolute()
+        self._workdir, self._say = workdir, say
+
+    def run(self) -> report.Report:
+        """Bisect, or go on where it was interrupted; the report is written too. Raises FarmError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.directory / "lock").acquire(timeout=0):
+                return self._run()
+        except Timeout as error:
+            raise UserError(f"another process bisects in {self.directory}.") from error
+
+    def _run(self) -> report.Report:
+        request = self.request
+        known = self.directory / REQUEST
+        if known.exists() and load(self.directory) != request:
+            raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
+        repository, _ = (self._repository(name) for name in gitbisect.REPOSITORIES)
+        history = self._history(repository)
+        write_json(known, request.to_json())
+        journal = Journal(self.directory)
+        bisect = GitBisect(self.directory, request.old, request.new, request.settings)
+        judge = FarmJudge(request.subject, self.directory)
+        self._say(f"{len(history.parents)} revisions, {request.good[:12]} good, {request.bad[:12]} bad; "
+                  f"everything is kept in {self.directory}")
+        driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say)
+        verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, journal))
+        return self._report(repository, verdict, driver.evidence, journal)
+
+    def _repository(self, name: str) -> Repository:
+        """A repository of the farm's own with the user's commits; both ends are kernel trees.
+
+        What a shallow clone does not have, it does not miss here either.
+        """
+        path = self.directory / name
+        tree = self.request.subject.tree
+        for commit in (self.request.good, self.request.bad):
+            source = sources.resolve(BuildRequest(source=str(tree), rev=commit), self._workdir)
+            source.prepare(path, self.directory)
+        told = git.user_query(tree, ["rev-parse", "--git-path", "shallow"])
+        shallow = tree / told.stdout.strip()
+        if told.returncode == 0 and shallow.is_file():
+            shutil.copyfile(shallow, path / "shallow")
+        return Repository(path)
+
+    def _history(self, repository: Repository) -> History:
+        request = self.request
+        if request.good == request.bad:
+            raise UserError(f"--good and --bad are the same commit, {request.good[:12]}. Give two.")
+        if not gitbisect.ancestry(repository, request.old, request.new):
+            raise UserError(self._unrelated(repository))
+        history = read(repository, request.old, request.new, request.settings.paths)
+        if not history.parents:
+            raise UserError(f"no commit between the ends touches {', '.join(request.settings.paths)}.")
+        return history
+
+    def _unrelated(self, repository: Repository) -> str:
+        request = self.request
+        first, second = ("--bad", "--good") if request.settings.fix else ("--good", "--bad")
+        said = f"{first} {request.old[:12]} is not an ancestor of {second} {request.new[:12]}"
+        if gitbisect.ancestry(repository, request.new, request.old):
+            return f"{said}, but the other way round. Swap them, or " + (
+                "leave --fix out: that is for finding the commit that mended a bug."
+                if request.settings.fix else "use --fix to find the commit that mended the bug.")
+        base = gitbisect.merge_base(repository, request.old, request.new)
+        return f"{said}." + (f" They parted at {base[:12]}: try it as {first}." if base else
+                             " They have no commit in common.")
+
+    def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, journal: Journal) -> Proof:
+        if len(culprits) != 1:
+            return Proof(None, "There is more than one commit to revert, so none was.")
+        patch = revert_patch(repository, culprits[0], self.request.new, self.directory)
+        if patch is None:
+            return by_parent(culprits[0], evidence, f"It cannot be reverted on top of {self.request.new[:12]}.")
+        judge = FarmJudge(self.request.subject, self.directory, extra=("--patch", str(patch)))
+        try:
+            proof = Prover(journal, evidence, self.request.settings, self._say).prove(judge, culprits[0])
+        finally:
+            judge.close()
+        return proof if proof.confirmed is not None else by_parent(culprits[0], evidence, proof.text)
+
+    def _report(self, repository: Repository, verdict: Verdict, evidence: Evidence, journal: Journal) -> report.Report:
+        commits = tuple(report.Commit(**gitbisect.describe(repository, one)) for one in verdict.culprits)
+        made = report.make(self.request, self.directory, commits, verdict, evidence=evidence, journal=journal)
+        for name, text in report.render(made).items():
+            write_atomically(self.directory / name, text)
+        return made

@@ -1,0 +1,119 @@
+"""What a bisection asks, and what it hears."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from farm.errors import UserError
+from farm.verdict import Cause
+
+
+class Seen(Enum):
+    """What one run, or one build, of a revision showed; the first two speak of the bug, no other ever does."""
+
+    BUG = "bug"  # the failure that is searched
+    NO_BUG = "no bug"
+    OTHER = "another failure"
+    NO_BOOT = "no boot"
+    NO_BUILD = "no build"
+    UNASKED = "nothing judged"  # the testcase skipped itself
+    HOST = "host failed"
+    STOPPED = "stopped"  # by us: nobody needs it any more
+
+
+class Answer(Enum):
+    """What is told to git of a revision."""
+
+    BUG = "bug"
+    NO_BUG = "no bug"
+    SKIP = "skip"
+
+
+# How much of a failure has to be the same for it to be the failure that is searched.
+MATCHES = ("function", "kind", "signature", "any")
+MATCH_DEFAULT = "function"
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """The failure that is searched."""
+
+    kind: str
+    title: str
+    function: str = ""
+    signature: str = ""
+    # One of MATCHES; `function` is kind and function.
+    match: str = MATCH_DEFAULT
+
+    def covers(self, cause: Cause) -> bool:
+        """Whether a failure is this one."""
+        if self.match == "any":
+            return True
+        if self.match == "signature":
+            return cause.signature == self.signature
+        return cause.kind == self.kind and (self.match == "kind" or cause.function == self.function)
+
+    @property
+    def text(self) -> str:
+        """How `farm judge --symptom` is told of it."""
+        return f"{self.kind}:{self.function}" if self.function else self.kind
+
+
+def parse_symptom(text: str) -> Symptom:
+    """`KIND` or `KIND:FUNCTION`. Raises UserError."""
+    kind, _, function = text.partition(":")
+    if not kind:
+        raise UserError(f"--symptom {text!r} names no kind. Write KIND or KIND:FUNCTION, e.g. panic:crypt_map.")
+    return Symptom(kind, text, function, match="function" if function else "kind")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A revision's kernel, or why there is none."""
+
+    # Digest of what boots (bzImage and modules); "" when it was not built.
+    digest: str = ""
+    # Why it was not built, as the farm says it.
+    error: str = ""
+    # Wall seconds.
+    seconds: float = 0.0
+    # NO_BUG stands for a build that succeeded.
+    seen: Seen = Seen.NO_BUG
+    # The failure, when it does not compile.
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the testcases on a revision, or its build when that failed."""
+
+    commit: str
+    seen: Seen
+    # What happened, in a line.
+    title: str = ""
+    # The failure, when there was one.
+    cause: Cause | None = None
+    # Digest of the kernel that was run.
+    digest: str = ""
+    build_seconds: float = 0.0
+    run_seconds: float = 0.0
+    # Run directory, relative to the bisection's.
+    directory: str = ""
+    # Taken over from another commit with the same kernel.
+    copy: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a bisection goes about it."""
+
+    # Search the commit that mended the bug instead of the one that brought it.
+    fix: bool = False
+    match: str = MATCH_DEFAULT
+    # Runs of each revision before it counts as free of the bug; 0: as the reproduction rate wants.
+    runs: int = 0
+    # Revisions judged at once.
+    jobs: int = 1
+    # Wanted for the whole answer.
+    confidence: float = 0.95
+    # The history is limited to commits that touch these.
+    paths: tuple[str, ...] = field(default=())

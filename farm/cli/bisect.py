@@ -1,0 +1,123 @@
+"""`farm bisect`: from a good and a bad revision to the commit that made the difference."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from farm.bisect.gitbisect import LOG
+from farm.bisect.report import Report, render, to_json
+from farm.bisect.request import Request, load
+from farm.bisect.session import Session, resolve
+from farm.bisect.state import Journal
+from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
+from farm.cli.judge import BUILD, RUN, subject_of
+from farm.cli.options import options
+from farm.errors import UserError
+from farm.host.workdir import Workdir
+
+_START = "start"
+_DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+
+
+class _Bisect(click.Group):
+    """`farm bisect OPTIONS TESTCASE` begins one; `log` and `resume` are about one that began."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = [_START, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "--tree PATH --good REV --bad REV [OPTIONS] TESTCASE...")
+
+
+@click.group(cls=_Bisect, name="bisect")
+def command() -> None:
+    """Find the commit that brought a bug, or with --fix the one that mended it.
+
+    All options: `farm bisect start --help`. The same command, given again after an interruption, goes on where it was.
+    """
+
+
+@command.command(_START)
+@click.argument("testcases", nargs=-1, required=True, metavar="TESTCASE...")
+@click.option("--tree", type=Path, required=True, metavar="PATH",
+              help="Git repository with a kernel tree; it is never written to.")
+@click.option("--good", required=True, metavar="REV", help="Revision without the bug.")
+@click.option("--bad", required=True, metavar="REV", help="Revision with the bug.")
+@click.option("--fix", is_flag=True, help="Find the commit that mended the bug: --bad comes before --good.")
+@click.option("--path", "paths", multiple=True, metavar="PATH",
+              help="Only commits that touch this file or directory; may be repeated.")
+@click.option("--match", type=click.Choice(MATCHES), default=MATCH_DEFAULT,
+              help="What makes another failure the same bug: kind and function, kind alone, the whole signature, or "
+              "nothing: any failure is the bug.  [default: function]")
+@click.option("--runs", type=click.IntRange(min=0), default=0, metavar="N",
+              help="Runs of each revision.  [default: as many as the reproduction rate wants]")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="J", help="Judge J revisions at once.")
+@click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, metavar="SHARE",
+              help="Wanted for the whole answer.  [default: 0.95]")
+@click.option("--dir", "directory", type=Path, metavar="DIR",
+              help="Directory of the bisection.  [default: one below `bisections`, named after what is asked]")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
+@options((*BUILD, *RUN))
+def start(
+    testcases: Sequence[str], tree: Path, good: str, bad: str, *, paths: tuple[str, ...], directory: Path | None,
+    as_json: bool, fix: bool, match: str, runs: int, jobs: int, confidence: float, **given: Any,
+) -> int:
+    """Begin a bisection, or go on with it.
+
+    \b
+    Example: farm bisect --tree ~/linux --good v6.11 --bad v6.12 test_crypt.py::test_xfs_on_crypt_on_pi
+    """
+    workdir = Workdir.default()
+    request = Request(
+        subject_of(tree, testcases, given), good=resolve(tree, good, workdir), bad=resolve(tree, bad, workdir),
+        settings=Settings(fix=fix, match=match, runs=runs, jobs=jobs, confidence=confidence, paths=paths))
+    return _run(request, directory or Path("bisections") / request.name, as_json=as_json)
+
+
+@command.command()
+@_DIRECTORY
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
+def resume(directory: Path, *, as_json: bool) -> int:
+    """Go on with the bisection in DIRECTORY."""
+    return _run(load(directory), directory, as_json=as_json)
+
+
+@command.command()
+@_DIRECTORY
+def log(directory: Path) -> None:
+    """Print what git was told and why.
+
+    It can be given to `git bisect replay`: what the farm saw stands in comments.
+    """
+    load(directory)
+    journal = Journal(directory)
+    for step in journal.steps.values():
+        click.echo(f"# {step.commit[:12]} {step.answer.value}: {step.why}")
+    path = directory / LOG
+    if not path.exists():
+        raise UserError(f"{directory} has no {LOG} yet: its ends have not been verified.")
+    click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+
+
+def _run(request: Request, directory: Path, *, as_json: bool) -> int:
+    logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        click.echo(f"{time.monotonic() - began:7.1f} s  {line}", err=True)
+
+    report = Session(request, directory, Workdir.default(), say).run()
+    _print(report, as_json=as_json)
+    return 0
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    click.echo(json.dumps(to_json(report)) if as_json else render(report)["report.txt"], nl=as_json)

@@ -1,0 +1,90 @@
+"""`farm judge`: one revision, one answer, for plain `git bisect run`."""
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from farm.bisect import strategy
+from farm.bisect.judge import FarmJudge, Subject
+from farm.bisect.session import resolve
+from farm.bisect.values import Answer, Run, Seen, parse_symptom
+from farm.cli.options import options
+from farm.cli.run import resolve as resolve_testcases
+from farm.errors import InfrastructureError, UserError
+from farm.host.workdir import Workdir
+from farm.kernel.git import user_query
+from farm.model import Verdict
+from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
+from farm.results.directory import new_run_directory
+
+BUILD = without(BUILD_OPTIONS, "--source", "--tree", "--rev")
+RUN = without(RUN_OPTIONS, "--kernel-image", "--ssh-port", "--runs-dir")
+_STATUS = {Answer.BUG: Verdict.BAD, Answer.NO_BUG: Verdict.GOOD, Answer.SKIP: Verdict.SKIP}
+
+
+@click.command()
+@click.argument("testcases", nargs=-1, required=True, metavar="TESTCASE...")
+@click.option("--tree", type=Path, metavar="PATH", default=".", help="Git repository with a kernel tree.  [default: .]")
+@click.option("--rev", metavar="REV", help="Revision to judge.  [default: BISECT_HEAD, else HEAD]")
+@click.option("--symptom", metavar="KIND[:FUNCTION]", help="The only failure that counts as bad; any other is a skip.")
+@click.option("--runs", type=click.IntRange(min=1), default=1, metavar="N",
+              help="Runs without the failure before the revision is good.  [default: 1]")
+@options((*BUILD, *RUN))
+@click.option("--runs-dir", type=Path, metavar="DIR", default="runs", help="Where run directories are made.")
+def command(
+    testcases: Sequence[str], tree: Path, rev: str | None, *, symptom: str | None, runs: int, runs_dir: Path,
+    **given: Any,
+) -> int:
+    """Judge one revision: exit status 0 for good, 1 for bad, 125 for skip, 128 and above to stop.
+
+    A kernel that does not build is skipped; so is one that does not boot or fails in another way than --symptom says.
+
+    \b
+    Example: git bisect start --no-checkout v6.13 v6.12
+             git bisect run farm judge test_crypt.py --symptom hung-task
+    """
+    logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
+    wanted = parse_symptom(symptom) if symptom else None
+    subject = subject_of(tree, testcases, given)
+    commit = resolve(tree, rev or _head(tree), Workdir.default())
+    judge = FarmJudge(subject, new_run_directory(runs_dir))
+    build = judge.build(commit)
+    if build.seen is Seen.HOST:
+        raise InfrastructureError(build.error)
+    if build.seen is Seen.NO_BUILD and build.cause is None:
+        raise UserError(build.error)
+    seen: list[Run] = []
+    if build.seen is Seen.NO_BUILD:
+        seen.append(Run(commit, build.seen, build.error, build.cause))
+    while (conclusion := strategy.conclude(seen, runs)) is None:
+        run = judge.run(commit, build, wanted)
+        if run.seen is Seen.HOST:
+            raise InfrastructureError(run.title)
+        seen.append(run)
+    click.echo(f"{commit[:12]} {_STATUS[conclusion.answer].name.lower()}: {conclusion.why}")
+    return _STATUS[conclusion.answer]
+
+
+def _head(tree: Path) -> str:
+    """What git asks about: BISECT_HEAD when it bisects without a checkout."""
+    asked = user_query(tree, ["rev-parse", "--verify", "--quiet", "BISECT_HEAD"])
+    return "BISECT_HEAD" if asked.returncode == 0 else "HEAD"
+
+
+def subject_of(tree: Path, testcases: Sequence[str], given: Mapping[str, Any]) -> Subject:
+    """What the options say is judged; paths are absolute, so that it can go on from another directory."""
+    places = [place.partition("::") for place in resolve_testcases(testcases)]
+    fixed = {name: _absolute(value) for name, value in given.items()}
+    return Subject(
+        tree.absolute(), tuple(f"{Path(path).absolute()}{mark}{function}" for path, mark, function in places),
+        tuple(as_arguments(fixed, BUILD)), tuple(as_arguments(fixed, RUN)))
+
+
+def _absolute(value: object) -> object:
+    if isinstance(value, Path):
+        return value.absolute()
+    return tuple(map(_absolute, value)) if isinstance(value, tuple) else value

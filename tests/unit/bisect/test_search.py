@@ -1,0 +1,168 @@
+"""The whole search but for kernels: random histories of real git, judged by someone who knows where the bug is."""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from farm.bisect.state import Journal
+from farm.bisect.values import Answer, Seen, Settings
+from farm.errors import InfrastructureError, UserError
+from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_history, random_world
+
+
+def line(directory, length, culprit, **changes):
+    """A history without merges; the culprit by its place."""
+    commits = import_history(directory / "user.git", [(number - 1,) if number else () for number in range(length)])
+    return World(directory / "user.git", commits, commits[culprit], **changes)
+
+
+def found(directory, seed, *, rate=1.0, fix=False, jobs=1):
+    """Whether the search in a random history named the right commit, and how many runs it took."""
+    world = random_world(directory / str(seed), seed, rate=rate, fix=fix)
+    judge = KnowingJudge(world, seed)
+    verdict = bisect(world, directory / str(seed) / "bisection", judge, Settings(fix=fix, jobs=jobs))
+    return verdict.culprits == (world.culprit,), len(judge.runs), verdict
+
+
+def many(directory, seeds, **how):
+    with ThreadPoolExecutor(2) as pool:  # git does the work, in processes of its own
+        return list(pool.map(lambda seed: found(directory, seed, **how), seeds))
+
+
+def test_the_right_commit_is_named_in_every_history(tmp_path):
+    results = many(tmp_path, range(200))
+    assert [seed for seed, (right, _, _) in enumerate(results) if not right] == []
+    # Each end, six steps and the last word: a bug that always shows costs little more than plain bisection.
+    assert sum(runs for _, runs, _ in results) / len(results) < 14
+    assert all(verdict.confidence >= 0.95 for _, _, verdict in results)
+
+
+def test_a_bug_that_shows_in_three_runs_of_ten_is_named_in_nineteen_histories_of_twenty(tmp_path):
+    results = many(tmp_path, range(40), rate=0.3)
+    assert sum(right for right, _, _ in results) >= 38
+
+
+@pytest.mark.parametrize(("rate", "least"), [(1.0, 12), (0.4, 11)])
+def test_the_commit_that_mended_a_bug(tmp_path, rate, least):
+    assert sum(right for right, _, _ in many(tmp_path, range(12), rate=rate, fix=True)) >= least
+
+
+def test_several_at_once_need_fewer_rounds_and_find_the_same(tmp_path):
+    assert all(right for right, _, _ in many(tmp_path, range(12), jobs=3))
+
+
+def test_three_at_once_cut_what_is_left_into_four(tmp_path):
+    world = line(tmp_path, 65, 40)
+    judge = KnowingJudge(world, 1)
+    bisect(world, tmp_path / "b", judge, Settings(jobs=3))
+    first = {world.commits.index(commit) for commit in judge.runs[4:7]}
+    assert first <= {15, 16, 17, 31, 32, 33, 47, 48, 49}
+
+
+def test_revisions_that_cannot_be_judged_are_gone_round(tmp_path):
+    world = line(tmp_path, 40, 30)
+    for place, seen in ((20, Seen.NO_BUILD), (19, Seen.NO_BOOT), (25, Seen.OTHER), (33, Seen.NO_BUILD)):
+        world.special[world.commits[place]] = seen
+    assert bisect(world, tmp_path / "b", KnowingJudge(world, 1)).culprits == (world.culprit,)
+    steps = Journal(tmp_path / "b").steps
+    assert {step.answer for commit, step in steps.items() if commit in world.special} == {Answer.SKIP}
+
+
+def test_a_cluster_around_the_culprit_is_named_whole(tmp_path):
+    world = line(tmp_path, 20, 10)
+    for place in (8, 9, 10):
+        world.special[world.commits[place]] = Seen.NO_BUILD
+    verdict = bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    assert set(verdict.culprits) == {world.commits[place] for place in (8, 9, 10, 11)}
+    assert verdict.proof.confirmed is None
+
+
+@pytest.mark.parametrize(("rate", "jobs"), [(1.0, 1), (0.4, 1), (1.0, 3)])
+def test_it_goes_on_after_every_interruption_and_repeats_nothing(tmp_path, rate, jobs):
+    world = line(tmp_path, 40, 27, rate=rate)
+    runs, settings = [], Settings(jobs=jobs)
+    for attempt in range(100):
+        judge = KnowingJudge(world, attempt, die_at=random.Random(attempt).randint(2, 4))
+        try:
+            verdict = bisect(world, tmp_path / "b", judge, settings)
+            break
+        except KeyboardInterrupt:
+            runs += judge.runs[:-1] if jobs == 1 else []
+    assert verdict.culprits == (world.culprit,)
+    journal = Journal(tmp_path / "b")
+    if jobs == 1:
+        recorded = [run.commit for run in journal.runs]
+        assert recorded == [*runs, *judge.runs]
+    if rate == 1.0:
+        inner = [run.commit for run in journal.runs[:-3] if run.commit not in (world.commits[0], world.commits[-1])]
+        assert len(inner) == len(set(inner)) or jobs > 1
+
+
+def test_a_change_that_never_reached_the_kernel_is_not_run(tmp_path):
+    world = line(tmp_path, 33, 20)
+    # All that changed from 8 to the commit before the culprit were comments: one kernel, judged once.
+    world.harmless = {world.commits[place] for place in range(9, 20)}
+    judge = KnowingJudge(world, 1)
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    inside = {commit for commit in judge.runs if commit in world.harmless}
+    assert len(inside - {world.commits[19]}) == 1  # which was run again in the end, to be sure
+    journal = Journal(tmp_path / "b")
+    copied = {run.commit for run in journal.runs if run.copy}
+    assert copied
+    assert all(step.why.startswith("same kernel") for commit, step in journal.steps.items() if commit in copied)
+
+
+def test_another_crash_is_not_the_bug(tmp_path):
+    world = line(tmp_path, 16, 12)
+    middle = world.commits[7]
+    world.special[middle] = Seen.OTHER
+    judge = KnowingJudge(world, 1)
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    step = Journal(tmp_path / "b").steps[middle]
+    assert (step.answer, step.why) == (Answer.SKIP, "another failure: WARNING in g")
+    assert judge.runs.count(middle) == 2
+
+
+@pytest.mark.parametrize(("place", "seen", "words"), [
+    (-1, Seen.NO_BUG, ["--bad", "does not show the bug", "15 of 15 runs: no bug"]),
+    (-1, Seen.NO_BUILD, ["--bad", "cannot be judged", "does not compile"]),
+    (0, Seen.OTHER, ["--good", "should be free of the bug and is not", "another failure", "WARNING in g"]),
+    (0, Seen.BUG, ["--good", "should be free of the bug and is not", "kernel panic: no in f"]),
+])
+def test_an_end_that_does_not_behave_is_said_with_what_was_seen(tmp_path, place, seen, words):
+    world = line(tmp_path, 8, 4)
+    world.special[world.commits[place]] = seen
+    with pytest.raises(UserError) as error:
+        bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_host_that_fails_again_and_again_stops_it(tmp_path):
+    world = line(tmp_path, 16, 12)
+    middle = world.commits[7]
+    world.special[middle] = Seen.HOST
+    with pytest.raises(InfrastructureError, match="failed 3 times"):
+        bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    assert middle not in Journal(tmp_path / "b").steps
+
+
+def test_a_lucky_run_is_withdrawn_when_the_bug_shows_after_all(tmp_path):
+    world = line(tmp_path, 12, 3)
+    judge = KnowingJudge(world, 1)
+    judge.lucky = {world.commits[5]: 1}
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    journal = Journal(tmp_path / "b")
+    seen = [run.seen for run in journal.runs if run.commit == world.commits[5]]
+    assert seen == [Seen.NO_BUG, Seen.BUG]
+    assert journal.steps[world.commits[5]].answer is Answer.BUG
+
+
+def test_only_commits_of_a_path(tmp_path):
+    world = line(tmp_path, 50, 28)  # 28 is a multiple of 7: it touches file0
+    judge = KnowingJudge(world, 1)
+    verdict = bisect(world, tmp_path / "b", judge, Settings(paths=("file0",)))
+    assert verdict.culprits == (world.culprit,)
+    inner = set(judge.runs) - {world.commits[0], world.commits[-1]}
+    assert all(world.commits.index(commit) % 7 == 0 for commit in inner)

@@ -1,0 +1,120 @@
+"""What surrounds the search: its ends, its revert, its report; on small trees that look like a kernel's."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from farm.bisect import report
+from farm.bisect.judge import Subject
+from farm.bisect.proof import Proof, revert_patch
+from farm.bisect.request import Request, from_json, load
+from farm.bisect.session import Session, resolve
+from farm.bisect.values import Settings, Symptom
+from farm.errors import UserError
+from farm.host.workdir import Workdir
+from farm.kernel.git import Repository
+from tests.unit.kernel.conftest import run_git, user_tree, workdir
+
+__all__ = ["user_tree", "workdir"]
+
+
+def session(tree: Path, workdir: Workdir, tmp_path: Path, good: str, bad: str, **settings: object) -> Session:
+    request = Request(Subject(tree, ("/t/test_a.py",)), resolve(tree, good, workdir), resolve(tree, bad, workdir),
+                      Settings(**settings))
+    return Session(request, tmp_path / "bisection", workdir, lambda _: None)
+
+
+@pytest.mark.parametrize(("ends", "settings", "words"), [
+    (("old", "old"), {}, ["same commit"]),
+    (("new", "old"), {}, ["not an ancestor", "Swap them", "--fix"]),
+    (("old", "new"), {"fix": True}, ["--bad", "not an ancestor of --good", "leave --fix out"]),
+    (("side", "new"), {}, ["--good", "not an ancestor of --bad", "They parted at", "try it as --good"]),
+    (("alone", "new"), {}, ["no commit in common"]),
+    (("old", "new"), {"paths": ("nowhere",)}, ["no commit between the ends touches nowhere"]),
+    (("docs", "new"), {}, ["is not a kernel tree"]),
+])
+def test_ends_that_make_no_sense_get_a_sentence(user_tree, workdir, tmp_path, *, ends, settings, words):
+    for name, start in (("side", ["-b", "side", "old"]), ("alone", ["--orphan", "alone"])):
+        run_git(user_tree, "checkout", "-q", *start)
+        run_git(user_tree, "commit", "-q", "--allow-empty", "-m", name)
+    run_git(user_tree, "checkout", "-q", "--orphan", "docs")
+    run_git(user_tree, "rm", "-q", "-r", "--cached", "scripts")
+    run_git(user_tree, "commit", "-q", "-m", "docs")
+    with pytest.raises(UserError) as error:
+        session(user_tree, workdir, tmp_path, *ends, **settings).run()
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_another_request_does_not_go_on_in_the_same_directory(user_tree, workdir, tmp_path):
+    one = session(user_tree, workdir, tmp_path, "old", "new")
+    one.directory.mkdir()
+    (one.directory / "request.json").write_text(json.dumps(one.request.to_json()))
+    with pytest.raises(UserError, match="holds another bisection"):
+        session(user_tree, workdir, tmp_path, "old", "new", runs=3).run()
+
+
+def test_a_request_comes_back_and_names_its_directory(user_tree, workdir, tmp_path):
+    request = session(user_tree, workdir, tmp_path, "old", "new", paths=("drivers",), fix=True).request
+    assert from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert request.name.startswith("test_a-")
+    assert (request.old, request.new) == (request.bad, request.good)
+    with pytest.raises(UserError, match="holds no bisection"):
+        load(tmp_path)
+
+
+def test_the_revert_is_a_patch_for_the_other_end(user_tree, tmp_path):
+    culprit = run_git(user_tree, "rev-parse", "new")
+    lines = (user_tree / "drivers/a.c").read_text().splitlines()
+    (user_tree / "drivers/a.c").write_text("\n".join(["// moved", *lines]) + "\n")
+    run_git(user_tree, "commit", "-qam", "later")
+    onto = run_git(user_tree, "rev-parse", "HEAD")
+    patch = revert_patch(Repository(user_tree / ".git"), culprit, onto, tmp_path)
+    run_git(user_tree, "apply", "--index", str(patch))
+    assert (user_tree / "drivers/b.c").read_text() == "int b;\n"
+    assert (user_tree / "drivers/a.c").read_text().startswith("// moved")
+    assert not (tmp_path / "revert.index").exists()
+
+
+def test_what_cannot_be_reverted_makes_no_patch(user_tree, tmp_path):
+    culprit = run_git(user_tree, "rev-parse", "new")
+    (user_tree / "drivers/b.c").write_text("int b = 3;\n")
+    run_git(user_tree, "commit", "-qam", "later")
+    repository = Repository(user_tree / ".git")
+    assert revert_patch(repository, culprit, run_git(user_tree, "rev-parse", "HEAD"), tmp_path) is None
+    # A merge has no one parent to go back to, and what was reverted already cannot be once more.
+    run_git(user_tree, "checkout", "-q", "-b", "side", "old")
+    run_git(user_tree, "commit", "-q", "--allow-empty", "-m", "side")
+    run_git(user_tree, "merge", "-q", "-s", "ours", "-m", "merge", "new")
+    merge = run_git(user_tree, "rev-parse", "HEAD")
+    assert revert_patch(repository, merge, merge, tmp_path) is None
+    assert revert_patch(repository, culprit, run_git(user_tree, "rev-parse", "old"), tmp_path) is None
+
+
+HOSTILE = "<script>alert(1)</script> \x1b[2J"
+
+
+def a_report(culprits: int, confirmed: bool | None) -> report.Report:
+    commits = tuple(report.Commit(f"{number:040x}", HOSTILE, "2026-01-01", HOSTILE) for number in range(culprits))
+    row = report.Row("f" * 40, HOSTILE, "no bug", 0.96, "1 of 1 runs: no bug", HOSTILE, 61.0, ("runs/1",))
+    return report.Report(
+        culprits=commits, fix=False, confidence=0.97, symptom=Symptom("panic", HOSTILE, "f", "s"), seen=3, runs=10,
+        proof=Proof(confirmed, "With it reverted, the bug is gone."), steps=(row,), good="a" * 40, bad="b" * 40,
+        reproduce=("farm run test_a.py",), regzbot=("#regzbot introduced: abc",), crash="Call Trace:",
+        directory="/b")
+
+
+@pytest.mark.parametrize(("culprits", "confirmed"), [(1, True), (1, False), (3, None)])
+def test_reports_are_whole_and_harmless(culprits, confirmed):
+    texts = report.render(a_report(culprits, confirmed))
+    assert set(texts) == {"report.html", "report.txt", "report.json"}
+    assert "<script>" not in texts["report.html"]
+    assert "\x1b" not in texts["report.txt"]
+    for text in texts.values():
+        assert "#regzbot introduced: abc" in text
+        assert "farm run test_a.py" in text
+    data = json.loads(texts["report.json"])
+    assert (len(data["culprits"]), data["confidence"], data["proof"]["confirmed"]) == (culprits, 0.97, confirmed)
+    assert "97.0%" in texts["report.txt"]
+    assert "Call Trace:" in texts["report.html"]
