@@ -86,7 +86,10 @@ def without(table: Iterable[Option], *flags: str) -> tuple[Option, ...]:
 
 
 def as_arguments(given: Mapping[str, Any], table: Iterable[Option] = OPTIONS) -> Iterator[str]:
-    """The options as one would type them; those at their default are left out."""
+    """The options as one would type them, each one word; those at their default are left out.
+
+    One word, because pytest takes a path that stands alone for a place of tests, and looks for its root there.
+    """
     for option in table:
         value = given[option.name]
         if option.switch:
@@ -94,4 +97,4 @@ def as_arguments(given: Mapping[str, Any], table: Iterable[Option] = OPTIONS) ->
             continue
         for one in value if option.multiple else [value]:
             if one is not None and str(one) != option.default:
-                yield from (option.flag, str(one))
+                yield f"{option.flag}={one}"
