@@ -31,7 +31,8 @@ def nvme_ns(namespace: Namespace) -> set[str]:
     return set(device.split(","))
 
 
-@pytest.mark.parametrize(("name", "accel", "cpu"), [("tcg", "tcg,thread=multi", "max"), ("kvm", "kvm", "host")])
+@pytest.mark.parametrize(("name", "accel", "cpu"), [
+    ("tcg", "tcg,thread=multi", "max,la57=off"), ("kvm", "kvm", "host")])
 def test_accelerator_sets_the_cpu(name, accel, cpu):
     argv = argv_of(accelerator=name)
     assert values(argv, "-accel") == [accel]
