@@ -56,7 +56,7 @@ def test_sysrq_is_answered_by_a_kernel_whose_userspace_is_dead(boot):
     assert eventually(lambda: b"stopped" in target.console_log.read_bytes(), 20)
     with pytest.raises(FarmError):
         target.patient.run(["true"], deadline=Deadline(1))
-    target.patient.sysrq("m")
+    target.patient.sysrq("m", Deadline(5))
     assert eventually(lambda: b"Mem-Info:" in target.console_log.read_bytes(), 20)
 
 
