@@ -6,7 +6,7 @@ but the runs themselves, so it is not estimated and then believed, but averaged 
 show in every run, until one run says otherwise, the other half at any rate with equal likelihood.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, lgamma
 
@@ -84,9 +84,3 @@ def steps(candidates: int, jobs: int = 1) -> int:
         candidates = -(-candidates // (jobs + 1))
         rounds += 1
     return rounds
-
-
-def rate_of(runs: Iterable[bool]) -> Rate:
-    """The rate from runs of kernels with the bug: True for those that showed it."""
-    listed = list(runs)
-    return Rate(sum(listed), len(listed) - sum(listed))

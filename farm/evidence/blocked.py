@@ -32,7 +32,7 @@ def main() -> int:
     try:
         program.set_core_dump(dump)
         program.load_debug_info([vmlinux])
-    except Exception as error:
+    except Exception as error:  # a cut-off dump has drgn raise whatever comes first
         print(f"not read: {error}")
         return 1
     for part in (_tasks, _requests, _held_back):
@@ -85,7 +85,7 @@ def _in_hand(trace: Any) -> Iterator[str]:
                 describe = _bio if kind == "struct bio *" else _request
                 try:
                     yield f"{describe(value)}, `{name}` of {frame.name}"
-                except Exception as error:
+                except Exception as error:  # a stale pointer may lead anywhere
                     yield f"`{name}` of {frame.name}, which is no {kind.removesuffix(' *')} any more ({error})"
 
 

@@ -90,10 +90,6 @@ class Assembly:
         """Zone size of the top device, 0 when it has none."""
         return self.base.namespace.zone_mib << 20
 
-    def layer_of(self, kernel_name: str) -> str:
-        """The layer that a device in a kernel message belongs to, or "" when it is none of this stack."""
-        return next((one.layer for one in self._devices if one.kernel == kernel_name), "")
-
     def build(self) -> None:
         """Format and open every layer; when a step fails, the layers beneath it are taken down again."""
         if needs_drivers(self.stack):

@@ -114,8 +114,6 @@ def test_knows_the_kernels_names_of_its_layers(shell: LocalShell) -> None:
     assert [(one.layer, one.kernel) for one in stack.devices] == [
         ("data", "nvme0n1"), ("farm-data-1-linear", "dm-3"), ("farm-data-2-luks2", "dm-4"),
         ("farm-data-2-luks2", "dm-5")]
-    assert stack.layer_of("dm-4") == "farm-data-2-luks2"
-    assert stack.layer_of("dm-77") == ""
 
 
 def test_finds_a_block_of_a_file(shell: LocalShell) -> None:
