@@ -46,6 +46,13 @@ def test_size_of_the_machine():
     assert values(argv, "-m") == ["640"]
 
 
+def test_one_emulated_cpu_gets_its_memory_barriers():
+    machine = Machine(cpus=1)
+    assert values(qemu_argv(machine, "tcg", launch(machine)), "-smp") == ["1,maxcpus=2"]
+    assert values(qemu_argv(machine, "kvm", launch(machine)), "-smp") == ["1"]
+    assert "nr_cpus=1" in kernel_command_line(machine).split()
+
+
 def test_sockets_are_inherited_and_the_console_is_logged_by_qemu():
     chardevs = values(argv_of(), "-chardev")
     assert chardevs == ["socket,id=console,fd=7", "socket,id=qmp,fd=9"]
