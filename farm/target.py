@@ -31,7 +31,7 @@ from farm.guest.ssh import Ssh
 from farm.guest.stream import Running
 from farm.guest.watch import Unwatched, Watcher
 from farm.host import lease
-from farm.host.accel import BASE_BOOT_SECONDS, Acceleration
+from farm.host.accel import BASE_BOOT_SECONDS, TCG, Acceleration
 from farm.image import GuestImage
 from farm.model import Machine
 
@@ -125,7 +125,7 @@ class Target:
     @property
     def ending(self) -> str:
         """How QEMU ended by itself, in a sentence; "" while it runs or was never started."""
-        return self._qemu.ending() if self._qemu is not None and not self._qemu.alive else ""
+        return self._qemu.ending if self._qemu is not None else ""
 
     @property
     def pid(self) -> int:
@@ -149,8 +149,7 @@ class Target:
             self._state, self._left, self._disk_error = State.BOOTING, "", ""
             self._devices.clear()
         try:
-            self._power_on()
-            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+            self._boot(deadline)
             self._connect(deadline or self.pace.deadline(SSH_SECONDS))
         except FarmError as error:
             raise self._break(error) from error.__cause__
@@ -181,7 +180,27 @@ class Target:
     ) -> None:
         self.close()
 
-    def _power_on(self) -> None:
+    def _boot(self, deadline: Deadline | None) -> None:
+        """From power-on to the ready line, a second time when an emulator crashes under it.
+
+        QEMU before 8.1 may crash when the guest moves a device's registers while another CPU uses some
+        (softmmu/physmem.c, tcg_commit), which a kernel does while it looks for PCI devices.
+        """
+        replaceable = self._acceleration.name == TCG
+        self._power_on(replaceable)
+        try:
+            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+        except InfrastructureError as error:
+            if not replaceable or not self._running().crashed:
+                raise
+            self._power.close()
+            with (self.directory / "qemu.log").open("a", encoding="utf-8") as log:
+                log.write(f"The farm starts QEMU again. {error}\n")
+            self._power_on()
+            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+        self._running().replaceable = False
+
+    def _power_on(self, replaceable: bool = False) -> None:
         launch = Launch(
             kernel=self._kernel, root=self._image.path, console_fd=-1, qmp_fd=-1,
             disks=self.disk.files, ssh_port=self._ssh_port)
@@ -194,7 +213,8 @@ class Target:
 
         self._qemu = Qemu(
             argv_of, scratch=self._scratch, log=self.directory / "qemu.log", console_log=self.console_log,
-            on_console=self._monitor.console, on_event=self._on_event)
+            on_console=self._monitor.console, on_event=self._on_event,
+            replaceable=replaceable)
         self._power.callback(self._qemu.stop)
 
     def _wait_for_userspace(self, deadline: Deadline) -> None:

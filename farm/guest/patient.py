@@ -72,7 +72,7 @@ class Patient:
     @property
     def ending(self) -> str:
         """How QEMU ended by itself, in a sentence; "" while it runs or is off."""
-        return self._qemu.ending() if self._qemu is not None and not self._qemu.alive else ""
+        return self._qemu.ending if self._qemu is not None else ""
 
     def vital(self) -> Vital | None:
         """The signs of life at this moment; None while the target is off."""

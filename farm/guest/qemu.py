@@ -20,6 +20,11 @@ QUIT_SECONDS = 0.4
 GREETING_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 
+# Seconds that QEMU may take to be gone once its sockets are closed.
+ENDING_SECONDS = 5.0
+# The signals by which a program with a bug ends.
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
+
 # images/debian prints the first when userspace is up; a panic ends the wait for it.
 _BOOTED = rb"(farm-guest ready|Kernel panic - not syncing[^\r\n]*)\r?\n"
 
@@ -39,13 +44,15 @@ class Qemu:
         console_log: Path,
         on_console: Callable[[bytes], None],
         on_event: Callable[[Event], None],
+        replaceable: bool = False,
     ) -> None:
         """Start QEMU and connect to it.
 
-        `log` gets its standard error, `console_log` every byte of the console. Raises
-        InfrastructureError with what QEMU said when it ends at once, UserError when its ssh port is taken or it is
-        not installed.
+        `log` gets its standard error, `console_log` every byte of the console; both are continued. A crash of a
+        `replaceable` QEMU is its owner's affair alone. Raises InfrastructureError with what QEMU said when it ends at
+        once, UserError when its ssh port is taken or it is not installed.
         """
+        self.replaceable = replaceable
         self.started = time.monotonic()
         self._log = log
         self._exit = ExitStack()
@@ -62,7 +69,7 @@ class Qemu:
         console, console_far = socket.socketpair()
         qmp, qmp_far = socket.socketpair()
         self._exit.callback(qmp.close)
-        with console_far, qmp_far, self._log.open("wb") as errors:
+        with console_far, qmp_far, self._log.open("ab") as errors:
             handles = (console_far.fileno(), qmp_far.fileno())
             self.argv = argv_of(*handles)
             self.console = Console(console, console_log, on_console)
@@ -97,18 +104,29 @@ class Qemu:
             try:
                 arrived = ear.wait_for(_BOOTED, deadline, guard)
             except ConsoleClosedError:
-                raise InfrastructureError(self.ending()) from None
+                with suppress(subprocess.TimeoutExpired):
+                    self._child.wait(ENDING_SECONDS)
+                raise InfrastructureError(self._obituary()) from None
         if not arrived:
             raise BootError(f"The guest did not get ready within {deadline.seconds:.0f} s.")
         if isinstance(ear.after, bytes) and b"panic" in ear.after:
             raise BootError("The kernel panicked while it booted.")
         return time.monotonic() - self.started
 
+    @property
+    def crashed(self) -> bool:
+        """True when QEMU ended by a bug of its own."""
+        return -(self._child.poll() or 0) in CRASHES
+
+    @property
     def ending(self) -> str:
-        """How QEMU ended, in a sentence with the end of what it said."""
+        """How QEMU ended by itself, in a sentence with the end of what it said; "" while it runs or is replaced."""
+        return "" if self.alive or (self.replaceable and self.crashed) else self._obituary()
+
+    def _obituary(self) -> str:
         status = self._child.poll()
         if status is None:
-            return "QEMU still runs."
+            return "QEMU closed its console and still runs."
         how = f"with status {status}" if status >= 0 else f"by signal {-status} ({_signal_name(-status)})"
         said = self._said()
         return f"QEMU ended {how}" + (f":\n{said}" if said else ".")
@@ -157,7 +175,7 @@ class Qemu:
             port = rule.rpartition(":127.0.0.1:")[2].partition("-")[0]
             return UserError(f"Port {port} of this host is in use, so the guest's ssh cannot have it. "
                              "Choose another with --ssh-port, or leave the option out.")
-        return InfrastructureError(f"{self.ending()}\nThe whole command is in qemu.txt beside {self._log}.")
+        return InfrastructureError(f"{self._obituary()}\nThe whole command is in qemu.txt beside {self._log}.")
 
 
 def _signal_name(number: int) -> str:

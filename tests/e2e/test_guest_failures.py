@@ -19,6 +19,7 @@ from farm.guest.shell import CommandError
 from farm.host import process
 from farm.host.accel import KVM, PROBE_SECONDS, TCG, decide
 from farm.host.workdir import Workdir
+from farm.liveness import Liveness
 from farm.monitor import Monitor
 from farm.probe import boot as probe_boot
 from farm.target import State
@@ -121,6 +122,46 @@ def test_a_guest_that_is_too_slow(make):
     with pytest.raises(BootError, match="did not get ready within 0 s"):
         target.start(Deadline(0.2))
     assert target.alive  # for evidence
+
+
+class CrashingEmulator(Monitor):
+    """Watches a guest whose QEMU crashes as soon as its kernel speaks, the first few times."""
+
+    def __init__(self, pace, crashes):
+        super().__init__(pace)
+        self.crashes = crashes
+        self.target = None
+
+    def console(self, data):
+        super().console(data)
+        if b"Linux version" in data and self.crashes:
+            self.crashes -= 1
+            os.kill(self.target.pid, signal.SIGSEGV)
+
+
+@pytest.fixture
+def crashing(make, accelerated):
+    """Makes targets whose QEMU crashes so many times."""
+    def crashing(crashes):
+        monitor = CrashingEmulator(accelerated.pace, crashes)
+        monitor.target = make(monitor=monitor, acceleration=replace(accelerated, name=TCG))
+        monitor.liveness = Liveness(lambda: monitor.target.patient, None)
+        return monitor
+
+    return crashing
+
+
+def test_an_emulator_that_crashes_while_the_guest_boots_gets_another_try(crashing):
+    with crashing(1) as monitor:
+        monitor.target.start()
+        assert monitor.target.run(["uname"]).stdout == "Linux\n"
+    assert monitor.failure() is None
+    assert "signal 11 (SIGSEGV)" in (monitor.target.directory / "qemu.log").read_text()
+
+
+def test_an_emulator_that_crashes_twice_is_the_hosts_fault(crashing):
+    with crashing(2) as monitor, pytest.raises(InfrastructureError, match=r"signal 11 \(SIGSEGV\)"):
+        monitor.target.start()
 
 
 def test_a_guest_that_stops_while_it_boots(make):
