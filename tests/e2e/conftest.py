@@ -1,11 +1,15 @@
 """What the tests with real guests share: a kernel, an image and an accelerator, through the cache."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.host import process
 from farm.host.accel import Acceleration
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -18,6 +22,58 @@ from farm.target import Target
 
 # The smallest machine that every test is happy with.
 BOOTS = Machine(cpus=2, memory_mib=512)
+PATCHES = Path(__file__).parent / "patches"
+# One kernel with all checks for all who need one; its crash test and its dm-linear have more bugs than Linux has.
+DEBUG = ("--flavor=debug", *(f"--patch={PATCHES / name}.patch" for name in ("lkdtm-more", "dm-linear-leak")))
+
+# That kernel takes longer to build than all others: it is built while guests that need nothing new mostly wait. Those
+# who build in the same kernel tree would wait for its lock, so they come before, and those who need it come last.
+BUILDERS = ("test_build", "test_image", "test_qualify", "test_run")
+DEBUGGERS = ("test_debug_reports", "test_evidence")
+
+
+def _turn(item: pytest.Item) -> int:
+    module = item.path.stem
+    return 0 if "e2e" not in item.keywords else 1 if module in BUILDERS else 3 if module in DEBUGGERS else 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+@pytest.fixture(scope="session")
+def debug_build() -> Iterator[None]:
+    """Builds the debug kernel with what the guests leave of the host; what goes wrong, its users will see again."""
+    child = process.spawn(["nice", "-n", "19", sys.executable, "-m", "farm", "build", *DEBUG])
+    yield
+    process.stop(child)
+
+
+@pytest.fixture(autouse=True)
+def build_ahead(request: pytest.FixtureRequest) -> None:
+    if _turn(request.node) == 2 and any(map(_is_debugger, request.session.items)):
+        request.getfixturevalue("debug_build")
+
+
+def _is_debugger(item: pytest.Item) -> bool:
+    return _turn(item) == 3
+
+
+@pytest.fixture(scope="session")
+def farm_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, Any]]]:
+    """Runs the testcases of a text by `farm run` and returns each one's result.json, with its `directory`, by name."""
+    def farm_run(text: str, *options: str, status: int = 1) -> dict[str, dict[str, Any]]:
+        directory = tmp_path_factory.mktemp("inner")
+        (directory / "test_in.py").write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs", *options],
+            cwd=directory, check=False, capture_output=True, text=True, timeout=3600)
+        print(done.stdout[-8000:], done.stderr[-2000:])
+        assert done.returncode == status
+        return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
+                for path in directory.glob("runs/*/*/result.json")}
+
+    return farm_run
 
 
 @pytest.fixture(scope="session")

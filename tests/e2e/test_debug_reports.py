@@ -3,17 +3,12 @@
 One kernel for all: the debug flavor, with crash types that lkdtm lacks and a dm-linear that leaks.
 """
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+
+from tests.e2e.conftest import DEBUG
 
 pytestmark = pytest.mark.e2e
 
-PATCHES = Path(__file__).parent / "patches"
 # The watchdogs are made quick, for what is tested is what they say; drivers/misc/lkdtm is the kernel's own crash test.
 INNER = '''
 import pytest
@@ -50,17 +45,8 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, dict]:
-    directory = tmp_path_factory.mktemp("debug")
-    (directory / "test_in.py").write_text(INNER)
-    patches = [f"--patch={PATCHES / name}.patch" for name in ("lkdtm-more", "dm-linear-leak")]
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "run", "test_in.py", "--flavor", "debug", *patches, "--runs-dir", "runs"],
-        cwd=directory, check=False, capture_output=True, text=True, timeout=3600, env=dict(os.environ))
-    print(done.stdout[-8000:], done.stderr[-2000:])
-    assert done.returncode == 1
-    return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
-            for path in directory.glob("runs/*/*/result.json")}
+def results(farm_run) -> dict[str, dict]:
+    return farm_run(INNER, *DEBUG)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -1,15 +1,12 @@
 """What is left of a failure on a real guest: its memory read, its stacks decoded, and an end when nobody answers."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.e2e.conftest import DEBUG
 
 pytestmark = pytest.mark.e2e
 
@@ -53,31 +50,21 @@ def test_ssh_that_accepts_and_never_answers(target):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """Runs an inner file and returns each cell's result by the name of its testcase."""
-    def run(text: str, *options: str) -> dict[str, Any]:
-        directory = tmp_path_factory.mktemp("evidence")
-        (directory / "test_in.py").write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs", "--dump-memory", *options],
-            cwd=directory, check=False, capture_output=True, text=True, timeout=3600, env=dict(os.environ))
-        print(done.stdout[-8000:], done.stderr[-2000:])
-        assert done.returncode == 1
-        return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
-                for path in Path(directory).glob("runs/*/*/result.json")}
+def result(farm_run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return farm_run(BLOCKED, "--dump-memory", *DEBUG)["test_blocked"]  # type: ignore[no-any-return]
 
-    return run
+
+@pytest.fixture(scope="module")
+def blocked(result: dict[str, Any]) -> str:
+    return str((result["directory"] / "evidence/blocked-tasks.txt").read_text())
+
+
+@pytest.fixture(scope="module")
+def results(farm_run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return farm_run(SILENT, "--dump-memory")
 
 
 class TestWithDebugInformation:
-    @pytest.fixture(scope="class")
-    def result(self, run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-        return run(BLOCKED, "--flavor", "debug")["test_blocked"]  # type: ignore[no-any-return]
-
-    @pytest.fixture(scope="class")
-    def blocked(self, result: dict[str, Any]) -> str:
-        return str((result["directory"] / "evidence/blocked-tasks.txt").read_text())
-
     def test_it_stays_in_time(self, result: dict[str, Any]) -> None:
         assert result["title"] == "WARNING in lkdtm_WARNING"
         assert result["durations"]["evidence"] <= 60
@@ -120,10 +107,6 @@ class TestWithDebugInformation:
 
 
 class TestWhoDoesNotAnswer:
-    @pytest.fixture(scope="class")
-    def results(self, run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-        return run(SILENT)
-
     def read(self, result: dict[str, Any], name: str) -> str:
         return str((result["directory"] / "evidence" / name).read_text())
 

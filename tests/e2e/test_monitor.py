@@ -4,12 +4,7 @@ Each row says whom the death blames, what it is called, in which function it is,
 five seconds of the signal that decided.
 """
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -173,17 +168,9 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, dict]:
+def results(farm_run) -> dict[str, dict]:
     """Two cells at a time, where a machine has one CPU: most of them only wait for a watchdog."""
-    directory = tmp_path_factory.mktemp("monitor")
-    (directory / "test_in.py").write_text(INNER)
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "run", "test_in.py", "-n", "2", "--runs-dir", "runs"], cwd=directory,
-        check=False, capture_output=True, text=True, timeout=3000, env=dict(os.environ))
-    print(done.stdout[-8000:], done.stderr[-2000:])
-    assert done.returncode == 1
-    return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
-            for path in Path(directory).glob("runs/*/*/result.json")}
+    return farm_run(INNER, "-n", "2")
 
 
 @pytest.mark.parametrize("name", EXPECTED)

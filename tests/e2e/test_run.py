@@ -6,16 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.e2e.conftest import PATCHES
 from tests.e2e.leftovers import bearers
 
 pytestmark = pytest.mark.e2e
 
-PATCHES = Path(__file__).parent / "patches"
 BOOTS = '''
 import pytest
 

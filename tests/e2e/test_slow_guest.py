@@ -1,9 +1,5 @@
 """A guest that is merely slow is not hung: one that runs a tenth of the time passes, and nothing is found."""
 
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -65,15 +61,8 @@ def test_in_the_middle(cell, target, stack, fio):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, dict]:
-    directory = tmp_path_factory.mktemp("slow")
-    (directory / "test_in.py").write_text(INNER)
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "run", "test_in.py", "-n", "2", "--runs-dir", "runs"], cwd=directory,
-        check=False, capture_output=True, text=True, timeout=1200, env=dict(os.environ))
-    print(done.stdout[-8000:], done.stderr[-2000:])
-    return {path.parent.name.partition(".")[2]: json.loads(path.read_text())
-            for path in directory.glob("runs/*/*/result.json")}
+def results(farm_run) -> dict[str, dict]:
+    return farm_run(INNER, "-n", "2", status=0)
 
 
 @pytest.mark.parametrize("name", ["test_from_the_start", "test_in_the_middle"])

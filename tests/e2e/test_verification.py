@@ -3,12 +3,7 @@
 What nobody announced is among the failures of test_monitor.py.
 """
 
-import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -68,16 +63,8 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, dict]:
-    directory = tmp_path_factory.mktemp("verification")
-    (directory / "test_in.py").write_text(INNER)
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "run", "test_in.py", "-n", "2", "--runs-dir", "runs"], cwd=directory,
-        check=False, capture_output=True, text=True, timeout=2000, env=dict(os.environ))
-    print(done.stdout[-8000:], done.stderr[-2000:])
-    assert done.returncode == 1
-    return {path.parent.name.partition(".")[2]: json.loads(path.read_text())
-            for path in Path(directory).glob("runs/*/*/result.json")}
+def results(farm_run) -> dict[str, dict]:
+    return farm_run(INNER, "-n", "2")
 
 
 @pytest.mark.parametrize("name", EXPECTED)
