@@ -7,7 +7,7 @@ with the inode locked. Flavor `lockdep` or `debug` reports a wrong order of lock
 import pytest
 
 pytestmark = [
-    pytest.mark.machine(cpus=2, memory="256M"),
+    pytest.mark.machine(cpus=2, memory="384M"),
     pytest.mark.namespace("data", size="384M"),
     pytest.mark.namespace("swap", size="256M"),
     pytest.mark.duration(10),
@@ -76,7 +76,7 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 @pytest.mark.stack("swap / swap")
 def test_under_pressure(protected, attributes, background, churn, stress):
     storm = background(ATTRIBUTES, protected.mountpoint), background(ATTRIBUTES, protected.mountpoint)
-    with storm[0], storm[1], background(KEYS), stress.running("/tmp", bytes="160M", keep=True, method="rand-set"):
+    with storm[0], storm[1], background(KEYS), stress.running("/tmp", bytes="320M", keep=True, method="rand-set"):
         churn(protected, files=200)
     assert "security.evm=" in attributes(f"{protected.mountpoint}/one")
 
