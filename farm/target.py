@@ -88,6 +88,8 @@ class Target:
         # Seconds from QEMU's start to the ready line, and to the first answer over ssh; 0 before.
         self.boot_seconds = 0.0
         self.ssh_seconds = 0.0
+        # QEMU's version; "" until it ran.
+        self.qemu_version = ""
         self._kernel = kernel
         self._image = image
         self._acceleration = acceleration
@@ -216,6 +218,7 @@ class Target:
             on_console=self._monitor.console, on_event=self._on_event,
             replaceable=replaceable)
         self._power.callback(self._qemu.stop)
+        self.qemu_version = self._qemu.qmp.version
 
     def _wait_for_userspace(self, deadline: Deadline) -> None:
         try:

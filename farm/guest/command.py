@@ -82,7 +82,7 @@ class Command:
             result = CommandResult(
                 words_of(self.command), status, self.stdout,
                 self._stderr.decode(errors="replace"), time.monotonic() - began)
-            record(entry(result, started=started, error=error))
+            record(entry(result, started=started, error=error, input=self.input))
         return result
 
     @property

@@ -52,6 +52,14 @@ class Qmp:
             self.close()
             raise
 
+    @property
+    def version(self) -> str:
+        """QEMU's version as it greeted, e.g. `7.2.22`; with the distribution's own where it has one."""
+        greeting = self._client.greeting
+        said: Any = greeting.QMP.version if greeting else {}
+        number = ".".join(str(said.get("qemu", {}).get(part, "?")) for part in ("major", "minor", "micro"))
+        return f"{number} {said.get('package', '')}".strip()
+
     def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, *, deadline: Deadline
     ) -> Any:

@@ -1,5 +1,6 @@
 """Commands in the guest: what they return, how they fail, how they are written down."""
 
+import base64
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from farm.errors import FarmError, GuestError
 
 # Longer output is cut in the middle in the record of commands; the caller still gets all of it.
 RECORDED_CHARACTERS = 128 * 1024
+# What a command was given to read is part of how to repeat it; keys and scripts are shorter than this.
+RECORDED_INPUT_BYTES = 64 * 1024
 # Output beyond this is dropped: the guest may be broken, and the farm's memory is not.
 MOST_BYTES = 16 << 20
 
@@ -75,11 +78,18 @@ def visible(text: str, lines: int = 15, characters: int = 2000) -> str:
     return "".join(char if char.isprintable() or char in "\t\n" else f"\\x{ord(char):02x}" for char in last)
 
 
-def entry(result: CommandResult, *, started: float, error: str = "") -> dict[str, Any]:
-    """What is recorded of a command; `started` in seconds since the epoch, `error` why it was not waited for."""
+def entry(result: CommandResult, *, started: float, error: str = "", input: bytes = b"") -> dict[str, Any]:
+    """What is recorded of a command; `started` in seconds since the epoch, `error` why it was not waited for.
+
+    `input` is what its standard input got: kept, as base64, when it is short; else only its length.
+    """
+    given: dict[str, Any] = {}
+    if input:
+        short = len(input) <= RECORDED_INPUT_BYTES
+        given = {"input": base64.b64encode(input).decode()} if short else {"input_bytes": len(input)}
     return {
         "command": printable(result.argv), "status": result.status, "seconds": round(result.seconds, 3),
-        "started": round(started, 3), "stdout": cut(result.stdout), "stderr": cut(result.stderr),
+        "started": round(started, 3), "stdout": cut(result.stdout), "stderr": cut(result.stderr), **given,
         **({"error": error} if error else {}),
     }
 

@@ -65,8 +65,11 @@ class CellRun:
         self.monitor.liveness = Liveness(
             lambda: target.patient, Symbols.of(session.kernel.system_map, session.kernel.config))
         self._exit.enter_context(self.monitor)
-        with record.phase("boot"):
-            target.start()
+        try:
+            with record.phase("boot"):
+                target.start()
+        finally:
+            record.qemu = target.qemu_version
         record.ready = True
         admission.covers(target.pid)
         record.pace = self.monitor.pace = target.pace

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from farm.model import Cell, Finding, Machine, Outcome, Suspicion
 from farm.options import as_arguments
 from farm.plugin.markers import duration_of, machine_of, stacks_of
 from farm.plugin.session import FarmSession
-from farm.results.directory import CellDirectory
+from farm.results.directory import PATCHES, TESTCASE, CellDirectory
 from farm.stack import Stack
 from farm.verdict import Cause, cause_of, outcome_of
 
@@ -45,12 +46,23 @@ class CellRecord:
         self.durations: dict[str, float] = {}
         # When the first load was started, on the monotonic clock; 0 while there is none.
         self._loaded = 0.0
+        # When the testcase was over, in seconds since the epoch; 0 while it runs.
+        self.over = 0.0
+        # Version of QEMU; "" until it ran.
+        self.qemu = ""
         # The guest reached its ready line.
         self.ready = False
         self.outcome, self.title = Outcome.ERROR, "did not finish"
         self._cause: Cause | None = None
+        self._keep()
         self.write()
         self.directory.write_text("command", printable(self.command()) + "\n")
+
+    def _keep(self) -> None:
+        """Copy what the cell is made of and may be another tomorrow: the testcase, and the patches of its kernel."""
+        self.directory.keep(self._item.path, TESTCASE)
+        for number, patch in enumerate(self._item.config.option.patch, 1):
+            self.directory.keep(Path(patch), f"{PATCHES}/{number:02d}.patch")
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -69,6 +81,8 @@ class CellRecord:
     def conclude(self, cause: BaseException | None, signalled: float) -> None:
         """Why the cell is over, None for a testcase that passed, and when that was first to be seen (monotonic)."""
         now = time.monotonic()
+        # What the guest is asked from here on is no part of the testcase.
+        self.over = self.over or round(time.time(), 3)
         skipped = isinstance(cause, pytest.skip.Exception)
         self.outcome = Outcome.SKIP if skipped else outcome_of(cause)
         self.title = str(cause).splitlines()[0] if cause is not None and str(cause) else ""
@@ -115,4 +129,6 @@ class CellRecord:
                    "accelerator": self._session.acceleration.name, "pace": self.pace.factor,
                    "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
                    "expected": list(expected), "command": self.command(), "ready": self.ready,
+                   "qemu": self.qemu, "over": self.over, "rounds": self._item.config.option.rounds,
+                   "image_recipe": self._item.config.option.image_recipe,
                    "cause": asdict(self._cause) if self._cause else None})

@@ -9,6 +9,8 @@
             config              the kernel's .config
             qemu.txt            QEMU's argv, one argument a line
             command             the command that repeats this cell
+            testcase.py         the file that the testcase was in
+            patches/            the patches of the kernel, in the order in which they were applied
             reports/            the crash reports cut out of the console; with debug information also decoded to
                                 file:line
             evidence/           what was collected before the end
@@ -18,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -28,6 +31,8 @@ from farm.errors import InfrastructureError
 from farm.model import Cell, Finding, Outcome
 
 RESULT = "result.json"
+TESTCASE = "testcase.py"
+PATCHES = "patches"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -89,6 +94,15 @@ class CellDirectory:
 
     def write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text)
+
+    def keep(self, path: Path, name: str) -> None:
+        """Copy a file into the directory. Raises InfrastructureError."""
+        copy = self.path / name
+        try:
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
+        except OSError as error:
+            raise InfrastructureError(f"cannot copy {path} to {copy} ({error.strerror})") from error
 
     def write_reports(self, findings: tuple[Finding, ...], decode: Callable[[str], str] | None = None) -> None:
         """Cut the crash reports out, numbered in the order in which they appeared.

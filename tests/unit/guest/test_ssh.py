@@ -1,5 +1,6 @@
 """ssh, against a server of this process that runs commands on this host."""
 
+import base64
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from farm.deadline import Deadline
 from farm.errors import CrashError, HangError, InfrastructureError
-from farm.guest.shell import CommandError, ConnectionLostError
+from farm.guest.shell import RECORDED_INPUT_BYTES, CommandError, ConnectionLostError
 from farm.guest.ssh import Ssh
 from tests.unit.guest.sshd import Sshd
 from tests.unit.host.owners import eventually
@@ -166,6 +167,14 @@ def test_the_guard_is_asked_while_a_command_starts(ssh, server, guard):
     threading.Timer(0.3, lambda: setattr(guard, "error", CrashError("oops"))).start()
     with pytest.raises(CrashError, match="oops"):
         ssh.run(["true"], deadline=Deadline(60))
+
+
+def test_what_a_command_was_given_to_read_is_recorded_when_it_is_short(ssh, records):
+    ssh.run(["cat"], deadline=Deadline(10), input=b"key\0")
+    ssh.run(["wc", "-c"], deadline=Deadline(10), input=bytes(RECORDED_INPUT_BYTES + 1))
+    assert base64.b64decode(records[0]["input"]) == b"key\0"
+    assert records[1]["input_bytes"] == RECORDED_INPUT_BYTES + 1
+    assert "input" not in records[1]
 
 
 def test_every_command_is_recorded(ssh, records):

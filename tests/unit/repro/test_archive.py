@@ -1,0 +1,197 @@
+"""Bundles are hostile input: each thing that one may try is refused with a sentence, and nothing of it happens."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import tracemalloc
+
+import pytest
+
+from farm.errors import UserError
+from farm.host.cache import Store
+from farm.repro import archive
+from farm.repro.archive import unpack
+from farm.repro.bundle import write_bundle
+from farm.repro.manifest import MANIFEST
+from farm.repro.recorded import load
+
+
+@pytest.fixture
+def files(make_bundle, tmp_path):
+    """The files of a good bundle, by name, manifest first."""
+    good = tmp_path / "good"
+    good.mkdir()
+    unpack(make_bundle(), good)
+    names = sorted(str(path.relative_to(good)) for path in good.rglob("*") if path.is_file())
+    names.sort(key=lambda name: name != MANIFEST)
+    return {name: (good / name).read_bytes() for name in names}
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Writes an archive of (TarInfo or name, content) and expects its refusal; returns the sentence."""
+    def refused(members, padding=b""):
+        outside = sorted(path for path in tmp_path.rglob("*"))
+        path, directory = tmp_path / "hostile.farm.tar.gz", tmp_path / "unpacked"
+        directory.mkdir()
+        with gzip.open(path, "wb") as out:
+            with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                for member, content in members:
+                    about = member if isinstance(member, tarfile.TarInfo) else tarfile.TarInfo(member)
+                    about.size = len(content) if about.isreg() else 0
+                    tar.addfile(about, io.BytesIO(content))
+            out.write(padding)
+        with pytest.raises(UserError) as caught:
+            unpack(path, directory)
+        now = [one for one in tmp_path.rglob("*") if directory not in [one, *one.parents] and one != path]
+        assert sorted(now) == outside
+        assert all(one.is_dir() or (one.is_file() and not one.is_symlink()) for one in directory.rglob("*"))
+        return str(caught.value)
+
+    return refused
+
+
+def listed(files, **more):
+    """The files with a manifest that lists others too, or has other fields."""
+    manifest = json.loads(files[MANIFEST])
+    manifest["files"] |= {name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+                          for name, content in more.pop("extra", {}).items()}
+    return {**files, MANIFEST: json.dumps({**manifest, **more}).encode()}
+
+
+def test_a_good_bundle_comes_out_as_it_went_in(files, make_run):
+    manifest = json.loads(files[MANIFEST])
+    assert set(manifest["files"]) == files.keys() - {MANIFEST}
+    assert files["config"] == b"CONFIG_XFS_FS=y\n"
+    assert manifest["cell"]["seed"] == 7
+    assert manifest["append"] == ["workqueue.watchdog_thresh=20"]
+    everything = b"".join(files.values())
+    assert b"my-secret-host" not in everything
+    assert b"/home/me" not in everything
+
+
+@pytest.mark.parametrize("name", [
+    "../escape", "/etc/farm-escape", "reports/../../escape", "patches/../../01.patch", "README.md/../../x",
+    "reports/01-a.txt/x", "conf\nig", "unknown", "patches/1.patch", ".bashrc", "./config",
+])
+def test_no_name_leads_outside_or_anywhere_unknown(files, refused, name):
+    said = refused([*listed(files, extra={name: b"x"}).items(), (name, b"x")])
+    assert "is refused" in said
+    assert "which no bundle has" in said
+
+
+@pytest.mark.parametrize(("kind", "word"), [
+    (tarfile.SYMTYPE, "symbolic link"), (tarfile.LNKTYPE, "hard link"), (tarfile.CHRTYPE, "device"),
+    (tarfile.BLKTYPE, "device"), (tarfile.FIFOTYPE, "device"), (tarfile.DIRTYPE, "directory"),
+    (tarfile.CONTTYPE, "strange kind"), (b"S", ""),
+])
+def test_nothing_but_plain_files_is_taken(files, refused, kind, word):
+    about = tarfile.TarInfo("bzImage")
+    about.type, about.linkname = kind, "/etc/passwd"
+    assert word in refused([*files.items(), (about, b"x" * 512)])
+
+
+def test_a_file_cannot_come_through_a_link_of_the_same_name(files, refused):
+    about = tarfile.TarInfo("config")
+    about.type, about.linkname = tarfile.SYMTYPE, "/tmp/farm-escape"
+    body = [(name, content) for name, content in files.items() if name != "config"]
+    assert "symbolic link" in refused([*body, (about, b""), ("config", files["config"])])
+
+
+def test_what_the_manifest_does_not_say_is_not_taken(files, refused):
+    assert "not in its manifest.json" in refused([*files.items(), ("bzImage", b"x")])
+
+
+def test_a_changed_file_is_noticed(files, refused):
+    assert "not what its manifest.json says" in refused({**files, "replay.sh": b"rm -rf ~\n"}.items())
+
+
+def test_a_file_is_not_given_twice(files, refused):
+    assert "twice" in refused([*files.items(), ("config", files["config"])])
+
+
+def test_a_bundle_that_was_cut_off_is_noticed(make_bundle, tmp_path):
+    path = make_bundle()
+    (tmp_path / "u").mkdir()
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(UserError, match=r"damaged|cut off"):
+        unpack(path, tmp_path / "u")
+
+
+def test_a_file_that_is_left_out_is_noticed(files, refused):
+    assert "lacks config" in refused((name, content) for name, content in files.items() if name != "config")
+
+
+def test_the_manifest_comes_first(files, refused):
+    assert "begins with" in refused(sorted(files.items(), reverse=True))
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"", "no bundle of the farm"), (b"no archive\n", "no bundle of the farm"),
+    (gzip.compress(b"not a tar\n" * 100), "no bundle of the farm"), (gzip.compress(b""), "no bundle|empty"),
+])
+def test_something_else_is_no_bundle(tmp_path, content, words):
+    (tmp_path / "b").write_bytes(content)
+    (tmp_path / "u").mkdir()
+    with pytest.raises(UserError, match=words):
+        unpack(tmp_path / "b", tmp_path / "u")
+
+
+def test_a_bomb_is_refused_by_the_size_that_it_announces(files, refused, tmp_path):
+    about = tarfile.TarInfo("config")
+    about.size = 1 << 40
+    header = about.tobuf(tarfile.GNU_FORMAT)
+    path = tmp_path / "bomb"
+    with gzip.open(path, "wb") as out, tarfile.open(fileobj=out, mode="w") as tar:
+        manifest = tarfile.TarInfo(MANIFEST)
+        manifest.size = len(files[MANIFEST])
+        tar.addfile(manifest, io.BytesIO(files[MANIFEST]))
+        tar.fileobj.write(header)
+        out.write(bytes(1 << 20))
+    (tmp_path / "u").mkdir()
+    with pytest.raises(UserError, match="more than any bundle"):
+        unpack(path, tmp_path / "u")
+
+
+def test_a_header_of_gigabytes_is_not_read_into_memory(files, tmp_path):
+    about = tarfile.TarInfo("./@PaxHeader")
+    about.type, about.size = tarfile.XHDTYPE, 48 << 20
+    path = tmp_path / "bomb"
+    with gzip.open(path, "wb", 1) as out:
+        out.write(about.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(48):
+            out.write(bytes(1 << 20))
+    (tmp_path / "u").mkdir()
+    tracemalloc.start()
+    with pytest.raises(UserError, match="larger headers"):
+        unpack(path, tmp_path / "u")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+def test_more_files_than_any_run_has(files, refused, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_FILES", 5)
+    assert "more than any bundle" in refused(files.items())
+
+
+def test_more_bytes_than_any_run_has(files, refused, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_BYTES", 2000)
+    assert "larger" in refused(files.items(), padding=bytes(4 << 20))
+
+
+def test_a_bundle_is_not_written_over_another_file(make_bundle):
+    make_bundle()
+    with pytest.raises(UserError, match="exists already"):
+        make_bundle()
+
+
+def test_the_same_run_makes_the_same_bundle(make_run, tmp_path):
+    run, made = load(make_run()), []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        path = tmp_path / place / "a.farm.tar.gz"
+        write_bundle(run, path, Store(tmp_path / "store"), with_kernel=False, with_image=False)
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
