@@ -21,6 +21,8 @@ COMMANDS = {
     "judge": ("farm.cli.judge", "Judge one revision, with the exit codes of `git bisect run`."),
     "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),
     "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
+    "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),
+    "replay": ("farm.cli.replay", "Repeat the run in a bundle."),
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),
 }
 

@@ -145,11 +145,11 @@ def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
     if recipe.overlay.is_dir():
         # dirs_exist_ok and no metadata: what is copied belongs to root, whoever owns the checkout.
         shutil.copytree(recipe.overlay, tree, dirs_exist_ok=True, copy_function=shutil.copy, symlinks=True)
-    _write_keys(tree, folder)
+    write_keys(tree, folder)
 
 
-def _write_keys(tree: Path, folder: Path) -> None:
-    """A host key and a client key that exist in this cache only."""
+def write_keys(tree: Path, folder: Path) -> None:
+    """A new host key and a new client key, in the tree and beside it."""
     host, client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     _write_private(tree / "etc/ssh/ssh_host_ed25519_key", host)
     _write_private(folder / CLIENT_KEY, client)
