@@ -83,6 +83,10 @@ TOOLS: tuple[Tool, ...] = (
     Tool("unshare", "util-linux", _IMAGE, pattern=r"linux (\d\S+)"),
     Tool("newuidmap", "uidmap", "building the guest image without being root", (), unprivileged=True),
     Tool("fakeroot", "fakeroot", "building the guest image without being root", unprivileged=True),
+    Tool("postgres", "postgresql", "the tests of results in PostgreSQL",
+         files=("usr/lib/postgresql/*/bin/postgres",), need=Need.OPTIONAL),
+    Tool("chromium", "chromium", "the tests of the nightly site in a browser", files=("usr/bin/chromium",),
+         need=Need.OPTIONAL),
 )
 
 

@@ -62,3 +62,8 @@ def data_directory(name: str) -> Path:
     package = Path(farm.__file__).parent
     beside = package.parent / name
     return beside if beside.is_dir() else package / "data" / name
+
+
+def results_directory() -> Path:
+    """Where results are kept that nothing can rebuild: $FARM_DATA or the user's data directory."""
+    return Path(os.environ.get("FARM_DATA") or platformdirs.user_data_dir("farm")).absolute()

@@ -1,0 +1,79 @@
+"""A PostgreSQL server of the tests' own, from Debian's package."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from farm.deadline import Deadline
+from farm.host import process
+from farm.host.tools import TOOLS
+
+PROGRAM = next(tool for tool in TOOLS if tool.name == "postgres")
+
+
+def _as_somebody() -> tuple[str, list[str]]:
+    """initdb and postgres refuse root: who runs them, and what changes to that user."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid()).pw_name, []
+    user = next(name for name in ("postgres", "nobody") if any(one.pw_name == name for one in pwd.getpwall()))
+    return user, ["setpriv", f"--reuid={user}", "--init-groups", "--"]
+
+
+class Server:
+    """A server on a unix socket in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._user, self._prefix = _as_somebody()
+        self._programs = PROGRAM.find().parent
+        shutil.chown(directory, self._user)
+        process.run([*self._prefix, str(self._programs / "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
+                     "--username=farm", str(directory / "data")], deadline=Deadline(120), cwd=directory)
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._directory / "log").open("ab") as log:
+            self._child = process.spawn(
+                [*self._prefix, str(self._programs / "postgres"), "-D", str(self._directory / "data"), "-F",
+                 "-k", str(self._directory), "-c", "listen_addresses="], stderr=log, cwd=self._directory)
+        deadline = Deadline(60)
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._directory)]
+        while process.run(asked, deadline=deadline, check=False).returncode != 0:
+            assert self._child.poll() is None, (self._directory / "log").read_text()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """At once, as when its host loses power."""
+        if self._child:
+            process.stop(self._child)
+            self._child = None
+
+    def url(self, name: str) -> str:
+        return f"postgresql://farm@/{name}?host={self._directory}"
+
+    def fresh(self, name: str) -> str:
+        """The URL of a new, empty database."""
+        process.run(["psql", "-q", "-h", str(self._directory), "-U", "farm", "-d", "postgres",
+                     "-c", f"CREATE DATABASE {name}"], deadline=Deadline(60))
+        return self.url(name)
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A running server; nothing of it is left."""
+    directory = Path(tempfile.mkdtemp(prefix="farm-postgres-"))
+    try:
+        made = Server(directory)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
