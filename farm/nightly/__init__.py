@@ -1,0 +1,1 @@
+"""Nightly runs: a plan's matrix is run, and compared with the runs before it."""

@@ -1,0 +1,155 @@
+"""What tonight says of a series, given the nights before it. Pure.
+
+    state      tonight                         verdict
+    -          nothing was judged              never ran, or not run this time
+    fine       no failure                      passes
+    fine       failures, likelier if broken    new failure
+    fine       failures, as ever               flaky
+    failing    the same failure                still failing
+    failing    another one                     new failure when likelier if something broke, else still failing
+    failing    passes, too many for chance     fixed, else still failing
+
+The state is failing from a new failure until it is fixed. Where the runs of the night do not decide, more are asked
+for (`Judgement.undecided`).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from farm.model import Outcome
+from farm.nightly import statistics
+from farm.results.values import CellRow, Change, Series, VerdictRow
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known of a series from the runs before."""
+
+    # With the numbers of their runs, newest first.
+    cells: tuple[tuple[int, CellRow], ...] = ()
+    # The last verdict that said anything.
+    last: VerdictRow | None = None
+    # Numbers of the last runs that found it newly failing, and fixed; 0 for none.
+    broke: int = 0
+    fixed: int = 0
+
+    @property
+    def failing(self) -> bool:
+        return self.last is not None and self.last.change.failing
+
+    @property
+    def baseline(self) -> tuple[CellRow, ...]:
+        """Judged runs while nothing was broken: since the last fix, until it broke again."""
+        until = self.broke if self.failing else None
+        return tuple(cell for run, cell in self.cells
+                     if cell.judged and run >= self.fixed and (until is None or run < until))
+
+    @property
+    def since_broken(self) -> tuple[CellRow, ...]:
+        """Judged runs since it is failing."""
+        return tuple(cell for run, cell in self.cells if cell.judged and run >= self.broke)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and whether another run would make it surer."""
+
+    verdict: VerdictRow
+    undecided: bool = False
+
+
+def judge(series: Series, tonight: Sequence[CellRow], past: Past, *, most: int, absent: str = "") -> Judgement:
+    """The verdict on a series.
+
+    `tonight` are its runs so far in the order in which they were made, `most` how many may be made after the first
+    failure (or pass of what is failing), and `absent` says why it was not run.
+    """
+    judged = [cell for cell in tonight if cell.judged]
+    if not judged:
+        return Judgement(_unjudged(series, tonight, past, absent))
+    failed = [cell for cell in judged if cell.outcome is Outcome.FAIL]
+    if failed:
+        made = _failed(series, judged, failed, past, most)
+    elif past.failing:
+        made = _passed_though_failing(series, judged, past, most)
+    else:
+        made = Judgement(_verdict(series, Change.PASSES, judged, ""))
+    return replace(made, verdict=replace(made.verdict, slower=_slower(judged, past)))
+
+
+def _unjudged(series: Series, tonight: Sequence[CellRow], past: Past, absent: str) -> VerdictRow:
+    known = past.last is not None or any(cell.judged for _, cell in past.cells)
+    why = next((cell.title for cell in reversed(tonight) if cell.title), absent or "no run of it said anything")
+    # What it failed by goes on in a verdict that says nothing.
+    return VerdictRow(series, Change.UNKNOWN if known else Change.NEVER, why=why)
+
+
+def _failed(series: Series, judged: Sequence[CellRow], failed: Sequence[CellRow], past: Past, most: int) -> Judgement:
+    signature, failures = Counter(cell.signature for cell in failed).most_common(1)[0]
+    known = {cell.signature for cell in past.since_broken if cell.outcome is Outcome.FAIL} if past.failing else set()
+    if same := next((cell.signature for cell in failed if cell.signature in known), ""):
+        return Judgement(_verdict(series, Change.STILL, judged, same, earlier=past.since_broken))
+    passes = sum(cell.outcome is Outcome.PASS for cell in judged)
+    earlier = _count(past.baseline, signature)
+    ratio = statistics.broke(failures - 1, passes, *earlier)
+    usual = _verdict(series, Change.FLAKY, judged, signature, earlier=past.baseline)
+    if past.failing:
+        usual = replace(usual, change=Change.STILL, why=f"{usual.why}; it failed in another way before")
+    if ratio >= statistics.NEW:
+        return Judgement(_verdict(series, Change.NEW, judged, signature, than=past.baseline))
+    if ratio * statistics.USUAL <= 1:
+        return Judgement(usual)
+    # Nothing speaks for flakiness but that there were too few runs to tell: say so rather than hide it.
+    always = not passes and not earlier[0] and not past.failing
+    doubtful = _verdict(series, Change.NEW, judged, signature, than=past.baseline) if always else usual
+    doubtful = replace(doubtful, why=f"{doubtful.why}; too few runs to be sure")
+    return Judgement(doubtful, undecided=failures + passes - 1 < most)
+
+
+def _passed_though_failing(series: Series, judged: Sequence[CellRow], past: Past, most: int) -> Judgement:
+    assert past.last is not None
+    signature = past.last.signature
+    earlier = _count(past.since_broken, signature)
+    doubt = statistics.still_there(len(judged), *earlier)
+    if doubt <= statistics.FIXED:
+        fixed = _verdict(series, Change.FIXED, judged, signature, than=past.since_broken)
+        return Judgement(replace(fixed, title=past.last.title))
+    still = _verdict(series, Change.STILL, judged, signature, earlier=past.since_broken)
+    why = f"{still.why}; it would pass that often by chance in {doubt:.0%}"
+    return Judgement(replace(still, title=past.last.title, why=why), undecided=len(judged) - 1 < most)
+
+
+def _count(cells: Sequence[CellRow], signature: str) -> tuple[int, int]:
+    """Failures with a signature, and passes; other failures say nothing of this one."""
+    return (sum(cell.outcome is Outcome.FAIL and cell.signature == signature for cell in cells),
+            sum(cell.outcome is Outcome.PASS for cell in cells))
+
+
+def _verdict(
+    series: Series, change: Change, judged: Sequence[CellRow], signature: str, *, earlier: Sequence[CellRow] = (),
+    than: Sequence[CellRow] | None = None,
+) -> VerdictRow:
+    """The rate is that of tonight and `earlier` together; `than` is only told of."""
+    failures, passes = _count([*judged, *earlier], signature)
+    tonight = _count(judged, signature)
+    title = next((cell.title for cell in judged if cell.outcome is Outcome.FAIL and cell.signature == signature), "")
+    before = than if than is not None else earlier
+    why = f"failed {tonight[0]} of {len(judged)} runs" if signature else ""
+    if signature:
+        why += f", {_count(before, signature)[0]} of {len(before)} before" if before else ", none before"
+    low, high = statistics.interval(failures, failures + passes)
+    return VerdictRow(
+        series, change, signature, title, failures=failures, runs=failures + passes,
+        rate=failures / (failures + passes) if failures + passes else 0.0, low=low, high=high, why=why)
+
+
+def _slower(judged: Sequence[CellRow], past: Past) -> float:
+    """By how much it is slower than on the same host before."""
+    host, accelerator = judged[-1].host, judged[-1].accelerator
+    cells = [*reversed(judged), *(cell for _, cell in past.cells)]
+    seconds = [cell.seconds for cell in cells
+               if cell.outcome is Outcome.PASS and (cell.host, cell.accelerator) == (host, accelerator)]
+    if judged[-1].outcome is not Outcome.PASS:
+        return 0.0
+    return round(statistics.slower(seconds[:statistics.LATEST], seconds[statistics.LATEST:]), 2)
