@@ -58,6 +58,11 @@ RUN_OPTIONS = (
            float),
     Option("--rounds", "N", "Rounds of testcases that repeat something to see what is left over (default: 100).", int,
            default="100"),
+    Option("--machine", "TEXT", "The machine instead of the testcase's own, e.g. cpus=4,memory=512M."),
+    Option("--namespace", "TEXT", "A namespace instead of the testcase's own, e.g. data:size=512M,block=4096; may be "
+           "repeated.", multiple=True),
+    Option("--stack", "TEXT", "A stack instead of the testcase's own, e.g. 'data / crypt / xfs'; may be repeated.",
+           multiple=True),
     Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
     Option("--dump-memory", "", "On failure, keep a dump of the guest's memory, and of a kernel with debug information "
            "what blocked tasks wait for.", switch=True),

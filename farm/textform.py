@@ -176,3 +176,8 @@ def _value(form: Value, written: str | None, where: str) -> str | int | bool:
             if counted >= form.least:
                 return counted
     raise UserError(f"{where} cannot be {written or ''!r}. It takes {form.hint}.")
+
+
+def printable(line: str) -> str:
+    """Guest output is hostile input: control characters must not reach the terminal."""
+    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)

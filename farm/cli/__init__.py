@@ -17,6 +17,7 @@ COMMANDS = {
     "image": ("farm.cli.image", "Build the guest image."),
     "cache": ("farm.cli.cache", "List and prune what has been built."),
     "run": ("farm.cli.run", "Run testcases against a kernel and tell whether it is good."),
+    "nightly": ("farm.cli.nightly", "Run a plan, and tell what changed since the last nights."),
     "qualify": ("farm.cli.qualify", "Prove that the testcases catch the bugs they were written for."),
     "judge": ("farm.cli.judge", "Judge one revision, with the exit codes of `git bisect run`."),
     "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),

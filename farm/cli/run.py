@@ -24,6 +24,8 @@ from farm.model import Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
 
+# What pytest is always told.
+_QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 # The mark of testcases that say in a few minutes whether a kernel is worth more.
 SMOKE = "smoke"
 SENTENCES = {
@@ -41,9 +43,13 @@ SENTENCES = {
 @click.option("-m", "marks", metavar="MARKS", help="Only testcases with these marks, e.g. `smoke` or `not smoke` "
               "(default: smoke when no TESTCASE is named, else all).")
 @click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first failure.")
+@click.option("--list", "only_list", is_flag=True, help="Print the testcases that would run, and run none.")
+@click.option("--events", type=Path, metavar="FILE",
+              help="Append a line of JSON to FILE whenever a testcase starts or ends.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr.")
 def command(
-    testcases: Sequence[str], workers: str | None, marks: str | None, exitfirst: bool, as_json: bool, **given: Any
+    testcases: Sequence[str], workers: str | None, marks: str | None, *, exitfirst: bool, as_json: bool,
+    only_list: bool, events: Path | None, **given: Any,
 ) -> int:
     """Run testcases against a kernel and tell whether it is good.
 
@@ -58,16 +64,33 @@ def command(
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     places = list(resolve(testcases))
     arguments = list(as_arguments(given))
+    if only_list:
+        return list_testcases([*places, *_QUIET, *arguments, *selected(marks, testcases)], as_json=as_json)
     try:
         prepare(given)
     except BuildError as error:
         click.echo(f"farm: {error}", err=True)
         return Verdict.SKIP
-    argv = [*places, "-v", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning",
-            *arguments, *(["-n", workers] if workers else []), *(["-x"] if exitfirst else []),
-            *selected(marks, testcases)]
+    # A free worker gets the next cell, and no more: the order in which they are given is the one in which they begin.
+    argv = [*places, "-v", *_QUIET, *arguments, *(["-n", workers, "--maxschedchunk=1"] if workers else []),
+            *(["-x"] if exitfirst else []), *selected(marks, testcases)]
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        return judge(argv, as_json=as_json)
+        return judge(argv, as_json=as_json, events=events)
+
+
+def list_testcases(argv: Sequence[str], *, as_json: bool) -> int:
+    """Collect and print. Raises UserError when a file cannot be loaded."""
+    import pytest  # noqa: PLC0415
+
+    from farm.plugin.events import Listing  # noqa: PLC0415
+
+    listing = Listing()
+    with redirect_stdout(sys.stderr):
+        status = pytest.main([*argv, "--collect-only", "-qq"], plugins=[listing])
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise UserError("the testcases could not be loaded; what pytest says of them is above.")
+    click.echo(json.dumps(listing.items) if as_json else "\n".join(one["testcase"] for one in listing.items))
+    return 0
 
 
 def selected(marks: str | None, testcases: Sequence[str]) -> list[str]:
@@ -95,14 +118,15 @@ def _say(what: str, which: str, cached: bool) -> None:
     click.echo(f"{what:8} {which} ({'cached' if cached else 'built now'})", err=True)
 
 
-def judge(argv: Sequence[str], *, as_json: bool) -> int:
-    """Run pytest, and turn what it saw into a verdict."""
+def judge(argv: Sequence[str], *, as_json: bool, events: Path | None = None) -> int:
+    """Run pytest, and turn what it saw into a verdict; what happens meanwhile is appended to the file `events`."""
     import pytest  # noqa: PLC0415 - half a second that bad arguments need not wait for
 
+    from farm.plugin.events import Events  # noqa: PLC0415
     from farm.plugin.outcomes import Outcomes  # noqa: PLC0415
 
     outcomes = Outcomes()
-    status = pytest.main(list(argv), plugins=[outcomes])
+    status = pytest.main(list(argv), plugins=[outcomes, *([Events(events, outcomes)] if events else [])])
     if outcomes.interrupted:
         raise KeyboardInterrupt
     if status in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR):

@@ -78,6 +78,17 @@ def judge(series: Series, tonight: Sequence[CellRow], past: Past, *, most: int, 
     return replace(made, verdict=replace(made.verdict, slower=_slower(judged, past)))
 
 
+def judge_build(series: Series, tonight: Sequence[CellRow], past: Past, *, most: int, absent: str = "") -> Judgement:
+    """The verdict on a kernel's build, where one time is enough; `most` is for the likeness with `judge`."""
+    judged = [cell for cell in tonight if cell.judged]
+    if not judged:
+        return Judgement(_unjudged(series, tonight, past, absent))
+    signature, known = judged[-1].signature, past.last.signature if past.last and past.failing else ""
+    if judged[-1].outcome is Outcome.FAIL:
+        return Judgement(_verdict(series, Change.STILL if signature == known else Change.NEW, judged, signature))
+    return Judgement(_verdict(series, Change.FIXED if past.failing else Change.PASSES, judged, known))
+
+
 def _unjudged(series: Series, tonight: Sequence[CellRow], past: Past, absent: str) -> VerdictRow:
     known = past.last is not None or any(cell.judged for _, cell in past.cells)
     why = next((cell.title for cell in reversed(tonight) if cell.title), absent or "no run of it said anything")

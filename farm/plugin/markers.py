@@ -1,37 +1,31 @@
 """From a testcase's markers to values: machine, stacks, duration."""
 
-import re
 from typing import Any
 
 import pytest
 
 from farm.errors import UserError
 from farm.guest.argv import check_machine
+from farm.guest.machinetext import mebibytes, namespace, parse_machine, parse_namespace
 from farm.model import Machine, Namespace
 from farm.stack import Stack, check_stack, parse_stack
 
 DEFAULT_DURATION = 10.0
-_SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
-
-
-def mebibytes(text: str | int) -> int:
-    """`512M`, `1G` or a plain number of MiB. Raises UserError for anything else, or less than 1 MiB."""
-    match = re.fullmatch(r"(\d+)([KMGT]?)(i?B)?", str(text))
-    size = int(int(match[1]) * _SIZES[match[2] or "M"]) if match else 0
-    if size < 1:
-        raise UserError(f"`{text}` is not a size. Write a number with M or G, for example 512M.")
-    return size
 
 
 def machine_of(item: pytest.Item, stacks: tuple[Stack, ...]) -> Machine:
     """The machine that the markers `machine` and `namespace` describe, checked against what lies on it.
 
-    Raises UserError for an unknown argument, an impossible namespace or an impossible stack.
+    `--namespace` takes the place of all the markers, `--machine` that of single values. Raises UserError for an unknown
+    argument, an impossible namespace or an impossible stack.
     """
-    namespaces = tuple(_namespace(marker, item) for marker in _markers(item, "namespace"))
+    option = item.config.option
+    namespaces = tuple(map(parse_namespace, option.namespace)) or tuple(
+        _namespace(marker, item) for marker in _markers(item, "namespace"))
     values: dict[str, Any] = {}
     for marker in _markers(item, "machine"):
         values |= marker.kwargs
+    values |= parse_machine(option.machine or "")
     unknown = values.keys() - {"cpus", "memory", "append"}
     if unknown:
         raise UserError(f"{item.nodeid}: the marker machine takes cpus, memory and append, not {', '.join(unknown)}.")
@@ -45,8 +39,9 @@ def machine_of(item: pytest.Item, stacks: tuple[Stack, ...]) -> Machine:
 
 
 def stacks_of(item: pytest.Item) -> tuple[Stack, ...]:
-    """The stacks that the markers `stack` describe, in the order in which they are written."""
-    return tuple(parse_stack(*marker.args, **marker.kwargs) for marker in _markers(item, "stack"))
+    """The stacks that `--stack` describes, else the markers `stack`, in the order in which they are written."""
+    given = tuple(map(parse_stack, item.config.option.stack))
+    return given or tuple(parse_stack(*marker.args, **marker.kwargs) for marker in _markers(item, "stack"))
 
 
 def duration_of(item: pytest.Item) -> float:
@@ -68,13 +63,9 @@ def skip_reason(item: pytest.Item) -> str:
 
 
 def _namespace(marker: pytest.Mark, item: pytest.Item) -> Namespace:
-    values = dict(marker.kwargs)
-    for size in ("size", "zone"):
-        if values.get(size):
-            values[f"{size}_mib"] = mebibytes(values[size])
-        values.pop(size, None)
+    values = {**dict(zip(("serial",), marker.args, strict=False)), **marker.kwargs}
     try:
-        return Namespace(*marker.args, **values)
+        return namespace(values)
     except TypeError as error:
         raise UserError(f"{item.nodeid}: marker namespace: {str(error).removeprefix('Namespace.__init__() ')}. "
                         "See `pytest --markers`.") from error

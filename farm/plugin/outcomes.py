@@ -11,6 +11,7 @@ from farm.errors import FarmError, GuestError, KernelError
 from farm.model import Finding, Outcome, Verdict
 from farm.plugin.cell import CellRun
 from farm.plugin.session import SESSION_KEY
+from farm.textform import printable
 from farm.verdict import verdict_of
 
 CELL_KEY = pytest.StashKey[CellRun]()
@@ -70,11 +71,6 @@ def explanation(error: FarmError, cell: CellRun | None) -> str:
     if cell is not None:
         lines += ["", f"cell: {cell.record.directory.path}"]
     return "\n".join(printable(line) for line in lines)
-
-
-def printable(line: str) -> str:
-    """Guest output is hostile input: control characters must not reach the terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
 
 
 @dataclass

@@ -129,6 +129,18 @@ def last_changes(database: Database, keys: Iterable[str], before: int) -> dict[s
     return found
 
 
+def last_runs(database: Database, keys: Iterable[str], change: Change, before: int) -> dict[str, int]:
+    """The number of the last run before one that gave a series this verdict; series without are left out."""
+    wanted = list(keys)
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), 500):
+        query = (select(VERDICTS.c.series, func.max(VERDICTS.c.run).label("last"))
+                 .where(VERDICTS.c.series.in_(wanted[start:start + 500]), VERDICTS.c.run < before,
+                        VERDICTS.c.change == change.value).group_by(VERDICTS.c.series))
+        found |= {row["series"]: row["last"] for row in _rows(database, query)}
+    return found
+
+
 def _cell_query() -> Select[Any]:
     columns = [CELLS.c[name] for name in _CELL_FIELDS]
     return select(CELLS.c.run, CELLS.c.outcome, *columns, *_PLACE).join(SERIES, SERIES.c.key == CELLS.c.series)

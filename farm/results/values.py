@@ -1,11 +1,15 @@
 """What the results database holds, as values: runs, cells, verdicts. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import Any
 
 from farm.model import Outcome, json_digest
+
+# The testcase that a kernel's build is recorded as: one that does not compile is a failure of its own.
+BUILD = "build"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class Series:
     def key(self) -> str:
         """A short digest: the same in every night and on every host."""
         return json_digest([self.kernel, self.flavor, self.testcase, self.machine, self.stack])[:20]
+
+    @property
+    def is_build(self) -> bool:
+        return self.testcase == BUILD
 
     @property
     def place(self) -> str:
@@ -80,6 +88,19 @@ class CellRow:
     def judged(self) -> bool:
         """False when it says nothing of the kernel: the host failed, or the testcase was skipped."""
         return self.outcome in (Outcome.PASS, Outcome.FAIL)
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What tells it from every other cell of its run."""
+        return self.series.key, self.repetition, self.attempt
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "outcome": self.outcome.value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "CellRow":
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for anything else."""
+        return cls(**{**value, "series": Series(**value["series"]), "outcome": Outcome(value["outcome"])})
 
 
 class State(Enum):

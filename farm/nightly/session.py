@@ -1,0 +1,206 @@
+"""A run of a plan from its file to its report."""
+
+import json
+import platform
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from farm import __version__, trial
+from farm.bisect.session import resolve
+from farm.errors import FarmError, InfrastructureError, UserError
+from farm.host.lease import scratch_directory
+from farm.host.workdir import Workdir
+from farm.kernel import git
+from farm.nightly.judgement import Past
+from farm.nightly.known import excuse, read_known, remarks
+from farm.nightly.matrix import Listed, Matrix, PlannedCell, Schedule, expand, schedule
+from farm.nightly.night import CUT, Night
+from farm.nightly.past import build_seconds, expect, read_pasts
+from farm.nightly.plan import Plan, read_plan
+from farm.nightly.progress import Progress
+from farm.nightly.recorder import Recorder
+from farm.report.values import NightReport
+from farm.results.database import Database
+from farm.results.directory import new_run_directory, write_json
+from farm.results.values import BUILD, RunRow, Series, State
+
+ABOUT = "night.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan with all that is known before anything runs."""
+
+    plan: Plan
+    matrix: Matrix
+    # Builds as series of their own.
+    builds: tuple[Series, ...]
+    pasts: Mapping[str, Past]
+
+    def schedule(self, spent: float = 0.0) -> Schedule:
+        """What runs in the time that is left, in order."""
+        expected = {cell.series.key: expect(cell.series, self.pasts[cell.series.key]) for cell in self.matrix.cells}
+        budget = self.plan.hours * 3600 - spent if self.plan.hours else None
+        return schedule(self.matrix.cells, expected, build_seconds(self.pasts, self.builds),
+                        parallel=self.plan.parallel, budget=budget)
+
+
+def prepare(plan: Plan, database: Database, base: Path, before: int = 1 << 30) -> Prepared:
+    """Find the plan's testcases and what is known of them. Raises UserError for a choice that chooses nothing."""
+    matrix = expand(plan, [list_testcases(plan, number, base) for number in range(len(plan.testcases))])
+    if not matrix.cells:
+        reasons = "; ".join(dict.fromkeys(f"{series}: {reason}" for series, reason in matrix.left_out))
+        raise UserError(f"the plan {plan.name} has no cell that makes sense. {reasons}")
+    builds = tuple(dict.fromkeys(Series(cell.series.kernel, cell.series.flavor, BUILD) for cell in matrix.cells))
+    series = dict.fromkeys([*builds, *(cell.series for cell in matrix.cells)])
+    return Prepared(plan, matrix, builds, read_pasts(database, series, before))
+
+
+def list_testcases(plan: Plan, number: int, base: Path) -> tuple[Listed, ...]:
+    """The testcases that an entry of the plan chooses; paths are relative to the plan's directory. Raises UserError."""
+    entry = plan.testcases[number]
+    places = []
+    for name in entry.select:
+        path, mark, function = name.partition("::")
+        places.append(f"{base / path}{mark}{function}" if (base / path).exists() else name)
+    marks = ["-m", entry.marks] if entry.marks or not places else []
+    ended = trial.Command(["run", *places, "--list", "--json", *marks], scratch_directory("list") / "log").wait()
+    if ended.status != 0 or ended.answer is None:
+        raise UserError(f"the plan {plan.name}: testcases.{number}: {ended.said}")
+    listed = tuple(Listed(one["testcase"], one["place"], tuple(one["flavors"])) for one in ended.answer)
+    if not listed:
+        raise UserError(f"the plan {plan.name}: testcases.{number}: no testcase has the marks {entry.marks!r}.")
+    names = [one.testcase for one in listed]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"the plan {plan.name}: testcases.{number}: two files have a testcase {name}; rename one.")
+    return listed
+
+
+class Session:
+    """One run: its directory, and the right to it."""
+
+    def __init__(self, path: Path, database_url: str, say: Say, *, resume: bool) -> None:
+        """Raises UserError for a plan that is not right, or without anything to resume."""
+        self.path, self.plan, self._say = path, read_plan(path), say
+        # Before hours of running: a mistake in it would lose nothing, but tell everybody of old failures.
+        self._known = read_known(self.plan.known_failures) if self.plan.known_failures else ()
+        self._url = database_url or self.plan.database
+        self._workdir = Workdir.default()
+        found = unfinished(self.plan) if resume else None
+        if resume and found is None:
+            raise UserError(f"there is no unfinished run of this plan in {self.plan.runs_dir}. Leave --resume out.")
+        self.directory = found or new_run_directory(self.plan.runs_dir)
+
+    def run(self) -> NightReport:
+        """Run what is missing. Raises FarmError; what was recorded until then stays."""
+        with Database(self._url) as database:
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InfrastructureError(f"cannot make {self.directory} ({error.strerror})") from error
+            with self._locked():
+                return self._run(database)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with FileLock(self.directory / "lock").acquire(timeout=0):
+                yield
+        except Timeout as error:
+            raise UserError(f"another process runs in {self.directory}.") from error
+
+    def _run(self, database: Database) -> NightReport:
+        about = self._about()
+        run = RunRow(self.directory.name, self.plan.name, self.plan.digest, str(self.directory), platform.node(),
+                     __version__, about["started"])
+        run = replace(run, number=database.begin(run))
+        prepared = prepare(self.plan, database, self.path.absolute().parent, run.number)
+        recorder = Recorder(self.directory, database, run.number, self._say)
+        made = prepared.schedule(recorder.elapsed)
+        self._tell(prepared, made)
+        progress = Progress(made.seconds)
+        night = Night(self.plan, self.directory, recorder, prepared.pasts, revisions=about["revisions"],
+                      seed=about["seed"], progress=progress)
+        night.absent.update((cell.series.key, CUT) for cell in made.cut)
+        try:
+            night.carry_out(made.cells)
+        except FarmError:
+            with suppress(FarmError):
+                database.end(run.number, State.BROKEN, time.time())
+            raise
+        finally:
+            progress.close()
+        return self._conclude(night, run, prepared, made)
+
+    def _about(self) -> dict[str, Any]:
+        """What was decided when the run began; decided now for a new one."""
+        path = self.directory / ABOUT
+        if path.exists():
+            known: dict[str, Any] = json.loads(path.read_bytes())
+            return known
+        revisions = {kernel.name: resolve(kernel.tree, kernel.rev or "HEAD", self._workdir)
+                     for kernel in self.plan.kernels if kernel.tree}
+        about = {"plan": self.plan.model_dump(mode="json"), "digest": self.plan.digest, "revisions": revisions,
+                 "seed": secrets.randbelow(1 << 30), "started": time.time()}
+        write_json(path, about)
+        return about
+
+    def _tell(self, prepared: Prepared, made: Schedule) -> None:
+        self._say(f"run directory: {self.directory}")
+        self._say(f"{len(made.cells)} cells, {len(prepared.builds)} builds, about {made.seconds / 60:.0f} min")
+        for cell in made.cut:
+            self._say(f"cut, the time does not suffice: {cell.series}")
+
+    def _conclude(self, night: Night, run: RunRow, prepared: Prepared, made: Schedule) -> NightReport:
+        contains = self._contains
+        asked = dict.fromkeys([*prepared.builds, *(cell.series for cell in prepared.matrix.cells)])
+        verdicts = excuse(night.verdicts(asked), self._known, date.today(), contains)
+        cut = [one for one in asked if night.absent.get(one.key) == CUT]
+        told = [*remarks(verdicts, self._known, date.today(), contains),
+                *(f"cut by the time budget: {one}" for one in cut)]
+        state, ended = (State.CUT if cut else State.COMPLETE), time.time()
+        saved = night.recorder.finish(verdicts, state, ended)
+        if not saved:
+            told.append(f"the results database lacks this run: `farm nightly {self.path} --resume` records it")
+        about = {**self._about(), "remarks": told, **({"ended": ended} if saved else {})}
+        write_json(self.directory / ABOUT, about)
+        return NightReport(replace(run, state=state, ended=ended), tuple(night.recorder.rows.values()), verdicts,
+                           tuple(told))
+
+    def _contains(self, commit: str) -> bool | None:
+        """Whether all kernels of the plan have a commit; None when some come from packages."""
+        found = []
+        for kernel in self.plan.kernels:
+            if kernel.tree is None:
+                return None
+            rev = self._about()["revisions"][kernel.name]
+            found.append(git.user_query(kernel.tree, ["merge-base", "--is-ancestor", commit, rev]).returncode == 0)
+        return all(found)
+
+
+def unfinished(plan: Plan) -> Path | None:
+    """The newest run directory in which this plan was broken off."""
+    for path in sorted(plan.runs_dir.glob(f"*/{ABOUT}"), reverse=True):
+        with suppress(OSError, ValueError):
+            about = json.loads(path.read_bytes())
+            if about.get("digest") == plan.digest and "ended" not in about:
+                return path.parent
+    return None
+
+
+def cells_by_kernel(cells: tuple[PlannedCell, ...]) -> dict[tuple[str, str], list[PlannedCell]]:
+    """Cells by kernel and flavor, for people."""
+    found: dict[tuple[str, str], list[PlannedCell]] = {}
+    for cell in cells:
+        found.setdefault((cell.series.kernel, cell.series.flavor), []).append(cell)
+    return found
