@@ -92,6 +92,44 @@ def test_protection_information(stack, fio, payloads, sizes):
     fio(stack, verify_only=True, **sizes)
 
 
+@pytest.fixture
+def verified(target):
+    """`with verified() as count:` how many bios the block layer verifies in the block; `count()` after it."""
+    events = "/sys/kernel/tracing/kprobe_events"
+    if target.run(["test", "-e", events], check=False).status:
+        pytest.skip("the kernel has no kprobes to count verified bios with (flavor trace has)")
+    target.run(f"echo p:verified bio_integrity_verify_fn >{events}")
+    enabled = "/sys/kernel/tracing/events/kprobes/verified/enable"
+
+    def count():
+        return int(target.run("cat /sys/kernel/tracing/kprobe_profile").stdout.split()[1])
+
+    @contextmanager
+    def watched():
+        target.run(f"echo 1 >{enabled}")
+        yield count
+        target.run(f"echo 0 >{enabled}")
+
+    return watched
+
+
+@type1_512
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"data / {layers}"), id=name) for name, layers in {
+        "linear": "linear:offset=2056", "linear-twice": "linear:offset=2056 / linear:offset=8",
+        "partition": "partition:start=2048", "crypt": "crypt", "mirror": "mirror",
+    }.items()
+])
+def test_verified_once(stack, fio, target, verified):
+    """What is read is verified where its protection was asked for, and not again in each layer beneath."""
+    fio(stack, duration=0)
+    statistics = f"cut -c-9 /sys/block/{stack.base.path.rpartition('/')[2]}/stat"
+    before = int(target.run(statistics).stdout)
+    with verified() as count:
+        fio(stack, verify_only=True)
+    assert count() == int(target.run(statistics).stdout) - before > 0
+
+
 @type1_512
 @pytest.mark.stack("data / linear:offset=2057 / mirror")
 def test_mirror_reads_the_other_half(stack, fio, disk, expect):

@@ -8,7 +8,7 @@ from farm.errors import UserError
 from farm.kernel.config import effective
 from farm.kernel.flavors import Fragment, compose, load
 
-SHIPPED = {"base", "lockdep", "kasan", "kmemleak", "debuginfo", "debug"}
+SHIPPED = {"base", "lockdep", "kasan", "kmemleak", "debuginfo", "trace", "debug"}
 
 
 def values(fragments: list[Fragment]) -> dict[str, str]:
