@@ -28,6 +28,10 @@ SYSRQ_SECONDS = 8.0
 BEGIN_SECONDS = 2.0
 QUIET_SECONDS = 0.5
 _POLL_SECONDS = 0.1
+# The last line that a kernel prints before it waits for ever, and bytes of the console's end that it is looked for in.
+# After it, suppress_printk keeps every sysrq answer from the console and nothing is scheduled (kernel/panic.c, panic).
+_PANICKED = re.compile(rb"^(?:\[[^\]\n]*\])* ?---\[ end Kernel panic - ", re.MULTILINE)
+_PANIC_BYTES = 1 << 14
 # Characters of one file; a longer answer loses its middle.
 MOST_CHARACTERS = 1 << 20
 
@@ -55,6 +59,10 @@ class _Source:
                 text = self._failed(error, seconds)
         write(self._directory / name, text)
 
+    def give_up(self, why: str) -> None:
+        """Ask it nothing more."""
+        self._silent = self._silent or why
+
     def _failed(self, error: Exception, seconds: float) -> str:
         """Who has never answered, or fails a second time, is given up."""
         why = f"no answer within {seconds:.0f} s" if isinstance(error, HangError) else str(error)
@@ -71,11 +79,22 @@ def collect(target: Patient, directory: Path, console_log: Path, total: Deadline
     qemu, ssh = _Source(directory, guest), _Source(directory, guest)
     for name, query in QEMU_QUERIES.items():
         qemu.keep(name, partial(target.human_monitor, query), QEMU_SECONDS)
+    if panicked(console_log):
+        for source in (qemu, ssh):
+            source.give_up("the kernel had panicked, and neither prints nor runs anything")
     # Before ssh, which a guest under load may answer so slowly that no time is left.
     for key in SYSRQ_KEYS:
         qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log), SYSRQ_SECONDS)
     for name, script in SCRIPTS.items():
         ssh.keep(name, partial(_ask, target, script), SSH_SECONDS)
+
+
+def panicked(console_log: Path) -> bool:
+    """Whether the kernel said its last word in a panic."""
+    with suppress(OSError), console_log.open("rb") as log:
+        log.seek(max(0, console_log.stat().st_size - _PANIC_BYTES))
+        return bool(_PANICKED.search(log.read()))
+    return False
 
 
 def without_empty(text: str) -> str:

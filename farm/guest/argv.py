@@ -21,7 +21,7 @@ ACCELERATORS: Mapping[str, Sequence[str]] = {
 }
 
 # rootfstype: no file system is tried in vain. noinit_itable: ext4 writes nothing unasked. panic=0: a kernel that
-# panicked stays as it is, so that it can still be asked over the serial line; a reboot would wipe the evidence.
+# panicked stays as it is, so that QEMU can still be asked for its CPUs and memory; a reboot would wipe the evidence.
 # noautodetect: no md array is ever on vda. no_timer_check: a guest that the host keeps from running misses the ticks
 # by which it would be checked that its timer works, and panics (arch/x86/kernel/apic/io_apic.c, check_timer); a guest
 # that knows it is under KVM leaves the check out by itself.

@@ -79,7 +79,7 @@ def history(tree: Tree, base: str) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, base_kernel, guest_image):
     """A directory with a testcase and a repository, made of the package that all e2e tests build: in the same place."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "test_it.py").write_text(TESTCASE)
@@ -144,6 +144,14 @@ def test_a_bisection_survives_its_death_and_names_the_commit(place, start):
     assert (report["symptom"]["kind"], report["symptom"]["function"]) == ("panic", "crypt_map")
     assert report["proof"]["confirmed"] is True, report["proof"]
     assert "crypt_map" in report["crash"]
+    # Nobody waited for answers of a kernel that had panicked; QEMU gave its own.
+    shown = [path for path in place.glob("b/runs/*/*/evidence")
+             if json.loads((path.parent / "result.json").read_text())["outcome"] == "fail"
+             and "end Kernel panic" in (path.parent / "console.log").read_text(errors="replace")]
+    assert shown
+    for evidence in shown:
+        assert "had panicked" in (evidence / "sysrq-w.txt").read_text()
+        assert "RIP=" in (evidence / "registers.txt").read_text()
     assert f"#regzbot introduced: {commits[GUILTY]}" in report["regzbot"]
     answers = {row["commit"]: row["answer"] for row in report["steps"]}
     assert answers.get(commits[BROKEN], "skip") == "skip"

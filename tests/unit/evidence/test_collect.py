@@ -2,12 +2,13 @@
 
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from farm.deadline import Deadline
 from farm.errors import HangError, InfrastructureError
-from farm.evidence.collect import _Source, collect, without_empty, write
+from farm.evidence.collect import _Source, collect, panicked, without_empty, write
 from farm.evidence.memory import blocked_tasks
 from farm.evidence.questions import QEMU_QUERIES, SCRIPTS, SYSRQ_KEYS, _each
 from farm.guest.patient import Patient
@@ -27,6 +28,36 @@ def test_every_file_says_why_there_is_nothing_in_it(tmp_path: Path) -> None:
     assert said["sysrq-w.txt"] == "not collected: QEMU does not run\n"
     assert said["dmesg.txt"] == "not collected: QEMU does not run\n"
     assert said["blocked-tasks.txt"] == "not dumped: QEMU does not run\n"
+
+
+class Deaf(Patient):
+    """QEMU answers, and the guest must not be asked."""
+
+    def human_monitor(self, query: str, deadline: Deadline) -> str:
+        return "answer"
+
+    def sysrq(self, key: str, deadline: Deadline) -> None:
+        pytest.fail("a key was pressed")
+
+    def run(self, command: object, **_: object) -> NoReturn:
+        pytest.fail("a command was run")
+
+
+@pytest.mark.parametrize("stamp", [b"[   12.345678][   T42] ", b"[   12.345678] ", b""])
+def test_a_kernel_that_panicked_is_not_asked(tmp_path: Path, stamp: bytes) -> None:
+    console = tmp_path / "console.log"
+    console.write_bytes(b"x" * (1 << 16) + b"\n" + stamp + b"---[ end Kernel panic - not syncing: no ]---\n")
+    collect(Deaf(None, None), tmp_path / "evidence", console, Deadline(60))
+    assert (tmp_path / "evidence/registers.txt").read_text() == "answer"
+    for name in ("sysrq-w.txt", "sysrq-t.txt", "dmesg.txt", "block.txt"):
+        assert "the kernel had panicked" in (tmp_path / "evidence" / name).read_text()
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"who says ---[ end Kernel panic - x ]---\n", b"[  1.0] Kernel panic - not syncing: x"])
+def test_any_other_kernel_is(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "console.log").write_bytes(text)
+    assert not panicked(tmp_path / "console.log")
 
 
 class TestWhoIsSilent:
