@@ -159,6 +159,19 @@ class TestDebian:
         assert os.access(tree.work / "scripts" / "run.sh", os.X_OK)
         assert not (tree.directory / "tmp").exists()
 
+    def test_a_tree_made_of_it_stands_on_its_own(self, package: Path, tmp_path: Path, workdir: Workdir) -> None:
+        first, second = tmp_path / "first", tmp_path / "second"
+        sources.import_tree(self.REQUEST.source, first, workdir, checkout=True)
+        run_git(first, "commit", "-q", "--allow-empty", "-m", "mine")
+        checked_out(first, "HEAD", workdir)  # the farm now reads the objects of the first from there
+        commit = sources.import_tree(self.REQUEST.source, second, workdir, checkout=True)
+        shutil.rmtree(first)
+        shutil.rmtree(workdir.root)
+        assert run_git(second, "rev-parse", "HEAD") == commit
+        assert run_git(second, "fsck", "--full", "--no-dangling") == ""
+        assert not (second / ".git/objects/info/alternates").exists()
+        assert (second / "kept.dts").exists()
+
     def test_the_commit_depends_on_nothing_but_the_content(self, package: Path, tmp_path: Path) -> None:
         commits = set()
         for name in ("one", "two"):
