@@ -62,9 +62,24 @@ def classify(cells: Iterable[CellResult], symptom: Symptom | None) -> tuple[Seen
     return Seen.UNASKED, None, listed[0].title if listed else "no testcase ran"
 
 
+class Kernels(Protocol):
+    """What is judged: testcases on kernels that go by a name."""
+
+    @property
+    def testcases(self) -> Sequence[str]:
+        """As `farm run` takes them."""
+
+    @property
+    def run_options(self) -> Sequence[str]:
+        """Options of `farm run` alone."""
+
+    def kernel(self, name: str) -> list[str]:
+        """The options of `farm build` and `farm run` that name a kernel."""
+
+
 @dataclass(frozen=True)
 class Subject:
-    """What is judged, apart from the revision: the arguments that `farm build` and `farm run` are given."""
+    """Revisions of a tree: what `farm build` and `farm run` are given apart from the revision."""
 
     # The user's tree.
     tree: Path
@@ -75,13 +90,16 @@ class Subject:
     # Options of `farm run` alone.
     run_options: tuple[str, ...] = ()
 
+    def kernel(self, name: str) -> list[str]:
+        """The options that name the kernel of a revision."""
+        return ["--tree", str(self.tree), "--rev", name, *self.build_options]
+
 
 class FarmJudge:
     """Judges by `farm build` and `farm run`; logs and run directories lie below `directory`."""
 
-    def __init__(self, subject: Subject, directory: Path, *, extra: Sequence[str] = ()) -> None:
-        """`extra` are further options of both, e.g. a patch that takes a commit out."""
-        self._subject, self._directory, self._extra = subject, directory, tuple(extra)
+    def __init__(self, subject: Kernels, directory: Path) -> None:
+        self._subject, self._directory = subject, directory
         self._lock = threading.Lock()
         self._commands: dict[tuple[str, str], trial.Command] = {}
         self._over = False
@@ -89,7 +107,8 @@ class FarmJudge:
             (directory / name).mkdir(parents=True, exist_ok=True)
 
     def build(self, commit: str, *, ahead: bool = False) -> Build:
-        ended = self._farm("build", commit, ["build", "--json", *self._kernel(commit)], nice=_NICE if ahead else 0)
+        kernel = self._subject.kernel(commit)
+        ended = self._farm("build", commit, ["build", "--json", *kernel], nice=_NICE if ahead else 0)
         if ended is None or ended.stopped:
             return Build(seen=Seen.STOPPED)
         if ended.status == 0 and ended.answer:
@@ -104,7 +123,7 @@ class FarmJudge:
     def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
         runs = self._directory / "runs"
         ended = self._farm("run", commit, [
-            "run", *self._subject.testcases, "--json", *self._kernel(commit),
+            "run", *self._subject.testcases, "--json", *self._subject.kernel(commit),
             *self._subject.run_options, "--runs-dir", str(runs)])
         if ended is None or ended.stopped:
             return Run(commit, Seen.STOPPED)
@@ -130,9 +149,6 @@ class FarmJudge:
             commands = list(self._commands.values())
         for command in commands:
             command.stop()
-
-    def _kernel(self, commit: str) -> list[str]:
-        return ["--tree", str(self._subject.tree), "--rev", commit, *self._subject.build_options, *self._extra]
 
     def _farm(self, what: str, commit: str, arguments: Sequence[str], nice: int = 0) -> trial.Ended | None:
         log = self._directory / "logs" / f"{what}-{commit[:12]}.log"

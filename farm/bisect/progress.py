@@ -1,6 +1,6 @@
 """What a bisection says while it goes: what is judged, how much is left, and how long that will take."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from statistics import fmean
 
 from farm.bisect import statistics
@@ -14,12 +14,19 @@ from farm.guest.shell import visible
 class Progress:
     """Lines for the user; commit messages and crash titles are made harmless for a terminal."""
 
-    def __init__(self, history: History, journal: Journal, settings: Settings, say: Callable[[str], None]) -> None:
-        self._history, self._journal, self._settings = history, journal, settings
+    # What is examined, in a word.
+    what = "revision"
+
+    def __init__(self, journal: Journal, settings: Settings, say: Callable[[str], None], ends: Collection[str]) -> None:
+        self._journal, self._settings, self._ends = journal, settings, ends
         self._say = say
 
-    def end(self, commit: str, what: str) -> None:
-        self._say(f"{self._name(commit)} {what}")
+    def name(self, name: str) -> str:
+        """How people call what is examined."""
+        return name[:12]
+
+    def end(self, name: str, what: str) -> None:
+        self._say(f"{self.name(name)} {what}")
 
     def symptom(self, symptom: Symptom) -> None:
         what = {"function": f"kind {symptom.kind}, function {symptom.function or 'unknown'}",
@@ -30,7 +37,42 @@ class Progress:
     def rate(self, rate: Rate) -> None:
         runs = rate.seen + rate.missed
         needed = self._settings.runs or rate.runs()
-        self._say(f"it shows in {rate.seen} of {runs} runs: {needed} run{'s' if needed > 1 else ''} at each revision")
+        again = f"{needed} run{'s' if needed > 1 else ''}"
+        self._say(f"it shows in {rate.seen} of {runs} runs: {again} at each {self.what}")
+
+    def time(self, rounds: int) -> str:
+        """How long as many further steps take, from the durations seen so far; "" when there are none."""
+        spent: dict[str, float] = {}
+        for run in list(self._journal.runs):
+            if not run.copy and run.commit not in self._ends:
+                spent[run.commit] = max(spent.get(run.commit, 0.0), run.build_seconds) + run.run_seconds
+        return f", about {duration(rounds * fmean(spent.values()))}" if spent else ""
+
+    def judging(self, name: str, number: int) -> None:
+        again = f", run {number}" if number > 1 else ""
+        self._say(f"judging {self.name(name)}{again}")
+
+    def ran(self, run: Run) -> None:
+        what = f": {visible(run.title)}" if run.title and run.seen is not Seen.NO_BUG else ""
+        self._say(f"    {run.seen.value}{what} (built in {run.build_seconds:.0f} s, run in {run.run_seconds:.0f} s)")
+
+    def host_failed(self, name: str, title: str, attempt: int) -> None:
+        self._say(f"    the host failed on {name[:12]} (attempt {attempt}): {visible(title)}")
+
+    def answered(self, step: Step) -> None:
+        sure = f", {step.confidence:.1%} sure" if step.answer is Answer.NO_BUG else ""
+        self._say(f"  {step.answer.value}: {step.commit[:12]}{sure} ({visible(step.why)})")
+
+
+class HistoryProgress(Progress):
+    """Among the revisions of a history."""
+
+    def __init__(self, history: History, journal: Journal, settings: Settings, say: Callable[[str], None]) -> None:
+        super().__init__(journal, settings, say, (history.old, history.new))
+        self._history = history
+
+    def name(self, name: str) -> str:
+        return f"{name[:12]} {visible(self._history.subjects.get(name, ''))}".rstrip()
 
     def revisions_left(self, answers: Mapping[str, Answer]) -> None:
         new = Answer.NO_BUG if self._settings.fix else Answer.BUG
@@ -38,29 +80,7 @@ class Progress:
         olds = [one for one, answer in answers.items() if answer not in (new, Answer.SKIP)]
         left = len(self._history.left(olds, news))
         rounds = statistics.steps(left, self._settings.jobs)
-        self._say(f"{left} revisions left, about {rounds} step{'s' if rounds != 1 else ''}" + self._time(rounds))
-
-    def _time(self, rounds: int) -> str:
-        spent: dict[str, float] = {}
-        for run in list(self._journal.runs):
-            if not run.copy and run.commit not in (self._history.old, self._history.new):
-                spent[run.commit] = max(spent.get(run.commit, 0.0), run.build_seconds) + run.run_seconds
-        return f", about {duration(rounds * fmean(spent.values()))}" if spent else ""
-
-    def judging(self, commit: str, number: int) -> None:
-        again = f", run {number}" if number > 1 else ""
-        self._say(f"judging {self._name(commit)}{again}")
-
-    def ran(self, run: Run) -> None:
-        what = f": {visible(run.title)}" if run.title and run.seen is not Seen.NO_BUG else ""
-        self._say(f"    {run.seen.value}{what} (built in {run.build_seconds:.0f} s, run in {run.run_seconds:.0f} s)")
-
-    def host_failed(self, commit: str, title: str, attempt: int) -> None:
-        self._say(f"    the host failed on {commit[:12]} (attempt {attempt}): {visible(title)}")
-
-    def answered(self, step: Step) -> None:
-        sure = f", {step.confidence:.1%} sure" if step.answer is Answer.NO_BUG else ""
-        self._say(f"  {step.answer.value}: {step.commit[:12]}{sure} ({visible(step.why)})")
+        self._say(f"{left} revisions left, about {rounds} step{'s' if rounds != 1 else ''}" + self.time(rounds))
 
     def doubt(self, culprits: Sequence[str], confidence: float, target: str) -> None:
         what = culprits[0][:12] if len(culprits) == 1 else f"one of {len(culprits)} revisions"
@@ -68,9 +88,6 @@ class Progress:
 
     def unproved(self, text: str) -> None:
         self._say(f"{visible(text)} The runs before it are repeated.")
-
-    def _name(self, commit: str) -> str:
-        return f"{commit[:12]} {visible(self._history.subjects.get(commit, ''))}".rstrip()
 
 
 def duration(seconds: float) -> str:

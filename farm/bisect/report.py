@@ -1,7 +1,7 @@
 """The report of a bisection: as text, as a page, and as data."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,8 @@ class Report:
     # The crash report, "" when the failure has none.
     crash: str
     directory: str
+    # What the steps are about.
+    what: str = "Revision"
 
     @property
     def title(self) -> str:
@@ -102,7 +104,7 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
         seen=rate.seen, runs=rate.seen + rate.missed, proof=verdict.proof, steps=rows,
         good=request.good, bad=request.bad, reproduce=tuple(reproduce),
         regzbot=_regzbot(request, commits, journal.symptom),
-        crash=_crash(directory, journal.runs, [one.commit for one in commits]), directory=str(directory))
+        crash=crash_of(directory, journal.runs, [one.commit for one in commits]), directory=str(directory))
 
 
 def _row(commit: str, evidence: Evidence, journal: Journal) -> Row:
@@ -126,7 +128,7 @@ def _regzbot(request: Request, commits: tuple[Commit, ...], symptom: Symptom) ->
     return (f"#regzbot introduced: {introduced}", f"#regzbot title: {symptom.title}")
 
 
-def _crash(directory: Path, runs: Iterable[Run], preferred: list[str]) -> str:
+def crash_of(directory: Path, runs: Iterable[Run], preferred: list[str]) -> str:
     """The first crash report of a run that showed the bug, of the culprit if it has one."""
     shown = [run for run in runs if run.seen.value == "bug" and run.directory]
     for run in sorted(shown, key=lambda run: run.commit not in preferred):
@@ -143,11 +145,16 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def render(report: Report) -> dict[str, str]:
     """Name of the file -> its text."""
+    return render_as("report", report, to_json(report))
+
+
+def render_as(name: str, report: object, data: Mapping[str, Any]) -> dict[str, str]:
+    """`report.html`, `.txt` and `.json` by the templates of that name, with `data` for the last."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(str(Path(__file__).parent / "templates")), undefined=jinja2.StrictUndefined,
         autoescape=jinja2.select_autoescape(("html.j2",)), trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True)
     environment.filters.update(visible=visible, duration=duration, percent=lambda share: f"{share:.1%}")
-    texts = {name: environment.get_template(f"{name}.j2").render(report=report)
-             for name in ("report.html", "report.txt")}
-    return {**texts, "report.json": json.dumps(to_json(report), indent=1) + "\n"}
+    texts = {f"report.{kind}": environment.get_template(f"{name}.{kind}.j2").render(report=report)
+             for kind in ("html", "txt")}
+    return {**texts, "report.json": json.dumps(data, indent=1) + "\n"}

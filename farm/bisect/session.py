@@ -12,7 +12,9 @@
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,6 +44,20 @@ def resolve(tree: Path, rev: str, workdir: Workdir) -> str:
     return source.commit
 
 
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Be the only process that bisects in a directory, which is made when missing. Raises UserError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / "lock").acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another process bisects in {directory}.") from error
+    except OSError as error:
+        raise UserError(f"--dir {directory} cannot be made or written to: {error.strerror}.") from error
+    with lock:
+        yield
+
+
 class Session:
     """A bisection and its directory; one process at a time."""
 
@@ -51,12 +67,8 @@ class Session:
 
     def run(self) -> report.Report:
         """Bisect, or go on where it was interrupted; the report is written too. Raises FarmError."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.directory / "lock").acquire(timeout=0):
-                return self._run()
-        except Timeout as error:
-            raise UserError(f"another process bisects in {self.directory}.") from error
+        with alone_in(self.directory):
+            return self._run()
 
     def _run(self) -> report.Report:
         request = self.request
@@ -120,7 +132,9 @@ class Session:
         patch = revert_patch(repository, culprits[0], self.request.new, self.directory)
         if patch is None:
             return by_parent(culprits[0], evidence, f"It cannot be reverted on top of {self.request.new[:12]}.")
-        judge = FarmJudge(self.request.subject, self.directory, extra=("--patch", str(patch)))
+        subject = self.request.subject
+        judge = FarmJudge(
+            replace(subject, build_options=(*subject.build_options, f"--patch={patch}")), self.directory)
         try:
             proof = Prover(journal, evidence, self.request.settings, self._say).prove(judge, culprits[0])
         finally:

@@ -21,6 +21,7 @@ COMMANDS = {
     "qualify": ("farm.cli.qualify", "Prove that the testcases catch the bugs they were written for."),
     "judge": ("farm.cli.judge", "Judge one revision, with the exit codes of `git bisect run`."),
     "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),
+    "bisect-config": ("farm.cli.bisect_config", "Find the configuration options that bring a bug."),
     "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
     "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),
     "replay": ("farm.cli.replay", "Repeat the run in a bundle."),

@@ -1,23 +1,23 @@
 """`farm bisect`: from a good and a bad revision to the commit that made the difference."""
 
-import json
-import logging
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from farm.bisect.config.request import holds_config
+from farm.bisect.config.request import load as load_config
 from farm.bisect.gitbisect import LOG
-from farm.bisect.report import Report, render, to_json
+from farm.bisect.report import render, to_json
 from farm.bisect.request import Request, load
 from farm.bisect.session import Session, resolve
 from farm.bisect.state import Journal
 from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
+from farm.cli.bisect_config import run as run_config
 from farm.cli.judge import BUILD, RUN, subject_of
 from farm.cli.options import options
+from farm.cli.telling import announcer, echo
 from farm.errors import UserError
 from farm.host.workdir import Workdir
 
@@ -86,7 +86,9 @@ def start(
 @_DIRECTORY
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
 def resume(directory: Path, *, as_json: bool) -> int:
-    """Go on with the bisection in DIRECTORY."""
+    """Go on with the bisection in DIRECTORY, be it of revisions or of configurations."""
+    if holds_config(directory):
+        return run_config(load_config(directory), directory, as_json=as_json)
     return _run(load(directory), directory, as_json=as_json)
 
 
@@ -108,16 +110,6 @@ def log(directory: Path) -> None:
 
 
 def _run(request: Request, directory: Path, *, as_json: bool) -> int:
-    logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
-    began = time.monotonic()
-
-    def say(line: str) -> None:
-        click.echo(f"{time.monotonic() - began:7.1f} s  {line}", err=True)
-
-    report = Session(request, directory, Workdir.default(), say).run()
-    _print(report, as_json=as_json)
+    report = Session(request, directory, Workdir.default(), announcer()).run()
+    echo(to_json(report), render(report)["report.txt"], as_json=as_json)
     return 0
-
-
-def _print(report: Report, *, as_json: bool) -> None:
-    click.echo(json.dumps(to_json(report)) if as_json else render(report)["report.txt"], nl=as_json)

@@ -13,7 +13,7 @@ from farm.bisect.judge import FarmJudge, Subject
 from farm.bisect.session import resolve
 from farm.bisect.values import Answer, Run, Seen, parse_symptom
 from farm.cli.options import options
-from farm.cli.run import resolve as resolve_testcases
+from farm.cli.run import absolute_testcases
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel.git import user_query
@@ -77,14 +77,13 @@ def _head(tree: Path) -> str:
 
 def subject_of(tree: Path, testcases: Sequence[str], given: Mapping[str, Any]) -> Subject:
     """What the options say is judged; paths are absolute, so that it can go on from another directory."""
-    places = [place.partition("::") for place in resolve_testcases(testcases)]
-    fixed = {name: _absolute(value) for name, value in given.items()}
-    return Subject(
-        tree.absolute(), tuple(f"{Path(path).absolute()}{mark}{function}" for path, mark, function in places),
-        tuple(as_arguments(fixed, BUILD)), tuple(as_arguments(fixed, RUN)))
+    fixed = {name: absolute(value) for name, value in given.items()}
+    return Subject(tree.absolute(), absolute_testcases(testcases), tuple(as_arguments(fixed, BUILD)),
+                   tuple(as_arguments(fixed, RUN)))
 
 
-def _absolute(value: object) -> object:
+def absolute(value: object) -> object:
+    """The value of an option, with every path in it absolute."""
     if isinstance(value, Path):
         return value.absolute()
-    return tuple(map(_absolute, value)) if isinstance(value, tuple) else value
+    return tuple(map(absolute, value)) if isinstance(value, tuple) else value

@@ -165,6 +165,12 @@ def resolve(testcases: Sequence[str]) -> Iterator[str]:
         yield f"{found}{separator}{function}"
 
 
+def absolute_testcases(testcases: Sequence[str]) -> tuple[str, ...]:
+    """The same, each with the absolute path of its file. Raises UserError."""
+    places = [place.partition("::") for place in resolve(testcases)]
+    return tuple(f"{Path(path).absolute()}{mark}{function}" for path, mark, function in places)
+
+
 def defined(path: Path) -> list[str]:
     """Names of the testcases in a file. Raises UserError when it is no Python."""
     try:

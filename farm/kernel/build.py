@@ -19,7 +19,7 @@ from farm.host.workdir import Workdir
 from farm.kernel import patches, sources, trees
 from farm.kernel.compile import compile_kernel
 from farm.kernel.configure import configure
-from farm.kernel.flavors import Fragment, compose
+from farm.kernel.flavors import Fragment, compose, load
 from farm.kernel.git import Repository
 from farm.kernel.make import Make
 from farm.kernel.values import BuildRequest, Kernel, Progress, Report, ignore
@@ -53,6 +53,8 @@ class Plan:
     patches: tuple[patches.Patch, ...]
     # First lines of the compiler's and the linker's version.
     compiler: tuple[str, ...]
+    # Name of the kept `O=` directory. Not part of the result's identity.
+    output: str
 
     @property
     def key(self) -> str:
@@ -76,7 +78,8 @@ def plan(request: BuildRequest, workdir: Workdir) -> Plan:
     """Find out what the request means. Raises UserError. Takes a fraction of a second and no lock."""
     fragments = compose(request.flavor, request.overrides, request.config_dirs)
     source = sources.resolve(request, workdir)
-    return Plan(request, source, tuple(fragments), tuple(map(patches.read, request.patches)), _compiler())
+    output = load(request.config_dirs)[request.flavor].output
+    return Plan(request, source, tuple(fragments), tuple(map(patches.read, request.patches)), _compiler(), output)
 
 
 def build(request: BuildRequest, workdir: Workdir, store: Store, progress: Report = ignore) -> Kernel:
@@ -108,7 +111,7 @@ def _make(todo: Plan, workdir: Workdir, directory: Path, progress: Report) -> di
     before = _cpu_seconds()
     log = workdir.directory("logs") / f"build-{todo.key[:16]}.log"
     with trees.opened(workdir, todo.source.tree) as tree, tree.scratch() as scratch:
-        output = tree.output(todo.request.flavor)
+        output = tree.output(todo.output)
         _require_space(tree, output, dwarf=todo.dwarf)
         progress(Progress(0, 1, f"checking out {todo.source.name}"))
         source = todo.source.prepare(tree.repository, scratch)

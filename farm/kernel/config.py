@@ -96,6 +96,11 @@ def differences(wanted: Mapping[str, Wanted], final: Mapping[str, str]) -> list[
     ]
 
 
+def different(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The symbols on which two .configs differ, in the order of the second; one that is absent is off."""
+    return [symbol for symbol in dict.fromkeys((*other, *one)) if one.get(symbol, OFF) != other.get(symbol, OFF)]
+
+
 def unmentioned(wanted: Mapping[str, Wanted], final: Mapping[str, str]) -> list[Wanted]:
     """What the final .config does not know: unknown symbols, and known ones whose dependencies are off."""
     return [one for symbol, one in wanted.items() if symbol not in final]

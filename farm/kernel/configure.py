@@ -37,9 +37,14 @@ def configure(tree: Tree, make: Make, fragments: Sequence[Fragment], scratch: Pa
     if config.is_file() and _read(note) == [basis, _digest(config)]:
         return
     note.unlink(missing_ok=True)
-    _run(make, ["allnoconfig"])
-    _merge(tree, make, fragments, scratch)
-    said = _run(make, ["KCONFIG_WARN_UNKNOWN_SYMBOLS=1", "olddefconfig"])
+    kconfig(make, ["allnoconfig"])
+    files = []
+    for number, fragment in enumerate(fragments):
+        file = scratch / f"{number:02}-{fragment.name.replace(' ', '-').replace('/', '-')}.config"
+        file.write_text("".join(f"{one.line}\n" for one in fragment.wanted), encoding="utf-8")
+        files.append(file)
+    merge(tree, make, config, files)
+    said = kconfig(make, ["KCONFIG_WARN_UNKNOWN_SYMBOLS=1", "olddefconfig"])
     problems = _problems(tree, make, wanted, said, scratch)
     if problems:
         raise UserError("\n".join(problems))
@@ -63,22 +68,19 @@ def _read(note: Path) -> object:
     return None
 
 
-def _run(make: Make, targets: Sequence[str]) -> str:
+def kconfig(make: Make, targets: Sequence[str]) -> str:
+    """Let the tree's configuration tools do something; returns what they say. Raises BuildError when they fail."""
     done = process.run(make.argv(targets), deadline=Deadline(_SECONDS), check=False)
     if done.returncode != 0:
         raise BuildError(f"The tree cannot be configured: {process.failure(done)}")
     return done.stdout + done.stderr
 
 
-def _merge(tree: Tree, make: Make, fragments: Sequence[Fragment], scratch: Path) -> None:
-    files = []
-    for number, fragment in enumerate(fragments):
-        file = scratch / f"{number:02}-{fragment.name.replace(' ', '-').replace('/', '-')}.config"
-        file.write_text("".join(f"{one.line}\n" for one in fragment.wanted), encoding="utf-8")
-        files.append(str(file))
+def merge(tree: Tree, make: Make, base: Path, files: Sequence[Path]) -> None:
+    """Leave a .config with the symbols of the files on top of the base, dependencies not yet minded."""
     process.run(
         ["env", "-u", "KCONFIG_CONFIG", "-u", "CONFIG_", str(tree.work / "scripts" / "kconfig" / "merge_config.sh"),
-         "-m", "-O", str(make.output), str(make.output / ".config"), *files],
+         "-m", "-O", str(make.output), str(base), *map(str, files)],
         cwd=make.output, deadline=Deadline(_SECONDS),
     )
 

@@ -32,6 +32,7 @@ class _Flavor(BaseModel):
     extends: list[str] = []
     fragments: list[str] = []
     variables: dict[str, Scalar] = {}
+    output: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w-]*$")
 
 
 class _Flavors(RootModel[dict[str, _Flavor]]):
@@ -49,6 +50,8 @@ class Flavor:
     fragments: tuple[str, ...]
     # Template variables.
     variables: Mapping[str, Scalar]
+    # Name of the kept `O=` directory: its own, or that of a flavor from which it differs in little.
+    output: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _flatten(name: str, tables: Mapping[str, tuple[Path, _Flavor]], below: tuple
         fragments += [one for one in inherited.fragments if one not in fragments]
         variables.update(inherited.variables)
     fragments += [one for one in table.fragments if one not in fragments]
-    return Flavor(name, table.description, tuple(fragments), {**variables, **table.variables})
+    return Flavor(name, table.description, tuple(fragments), {**variables, **table.variables}, table.output or name)
 
 
 def _render(environment: jinja2.Environment, name: str, flavor: Flavor) -> Fragment:

@@ -77,6 +77,14 @@ def check(done, *words):
     (["bisect", "test_crypt.py", "--tree", ".", "--good", "a", "--bad", "b"], ["git"]),
     (["bisect", "resume", "/nowhere"], ["/nowhere", "no bisection"]),
     (["bisect", "log", "/nowhere"], ["/nowhere", "no bisection"]),
+    (["bisect-config", "test_crypt.py", "--good-config", "/etc/hostname"], ["--bad-config"]),
+    (["bisect-config", "test_crypt.py", "--good-config", "/nowhere", "--bad-config", "/nowhere"],
+     ["/nowhere cannot be read", "No such file"]),
+    (["bisect-config", "test_crypt.py", "--good-config", "/etc/passwd", "--bad-config", "/etc/passwd"],
+     ["/etc/passwd is no .config"]),
+    (["bisect-config", "test_nothing.py", "--good-config", "/etc/passwd", "--bad-config", "/etc/passwd"],
+     ["no testcase test_nothing.py"]),
+    (["bisect-config", "test_crypt.py", "--flavor", "base"], ["--flavor"]),
     (["tree", "import", "linux", "/nowhere/x"], ["no source package"]),
     (["tree", "import", "debian:linux-source-6.12", "/etc"], ["/etc", "not empty"]),
     (["frobnicate"], ["frobnicate"]),
@@ -97,6 +105,16 @@ def test_ends_of_a_bisection(farm, tmp_path):
     tree = str(repository(tmp_path / "tree"))
     check(farm("bisect", "test_crypt.py", "--tree", tree, "--good", "v99", "--bad", "HEAD"), "v99")
     check(farm("bisect", "test_crypt.py", "--tree", tree, "--good", "HEAD", "--bad", "HEAD"), "not a kernel tree")
+
+
+def test_configurations_of_a_tree_that_is_none(farm, tmp_path):
+    for name in ("good", "bad"):
+        (tmp_path / name).write_text(f"CONFIG_{name.upper()}=y\n")
+    ask = ("bisect-config", "test_crypt.py", "--good-config", str(tmp_path / "good"), "--bad-config",
+           str(tmp_path / "bad"))
+    check(farm(*ask, "--tree", str(tmp_path)), str(tmp_path), "git")
+    check(farm(*ask, "--rev", "v6.12"), "--rev v6.12 needs --tree")
+    check(farm(*ask, "--tree", str(repository(tmp_path / "tree"))), "not a kernel tree")
 
 
 def test_directory_that_is_no_repository(farm, tmp_path):

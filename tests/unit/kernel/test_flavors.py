@@ -46,6 +46,15 @@ class TestUsers:
         got = values(compose("mine", (), [mine]))
         assert (got["OWN"], got["NR_CPUS"], got["DM_CRYPT"]) == ("3", "8", "y")
 
+    def test_a_flavor_may_be_built_in_the_directory_of_another(self, mine: Path) -> None:
+        assert load([mine])["mine"].output == "mine"
+        text = (mine / "flavors.toml").read_text()
+        (mine / "flavors.toml").write_text(text + 'output = "base"\n')
+        assert load([mine])["mine"].output == "base"
+        (mine / "flavors.toml").write_text(text + 'output = "../base"\n')
+        with pytest.raises(UserError, match=r"mine.output: String should match"):
+            load([mine])
+
     def test_places_name_file_and_line(self, mine: Path) -> None:
         own = compose("mine", (), [mine])[-1]
         assert [one.place for one in own.wanted] == [f"{mine}/own.config.j2:2", f"{mine}/own.config.j2:3"]

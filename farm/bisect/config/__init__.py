@@ -1,0 +1,1 @@
+"""Which options of two kernel configurations make the difference; the search itself is pure (`minimal`)."""

@@ -1,0 +1,67 @@
+"""What a search among configurations was asked; going on needs nothing else."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from farm.bisect.request import REQUEST
+from farm.bisect.values import Settings
+from farm.errors import UserError
+from farm.model import json_digest
+
+# What each side's file is called in the directory of the search.
+FILES = {"good": "good.config", "bad": "bad.config"}
+
+
+@dataclass(frozen=True)
+class ConfigRequest:
+    """What is searched."""
+
+    # Testcases as `farm run` takes them, and its options.
+    testcases: tuple[str, ...]
+    run_options: tuple[str, ...]
+    # Source, revision and patches of the kernel, as `BuildRequest` has them.
+    source: str
+    rev: str | None
+    patches: tuple[Path, ...]
+    # Texts of the two .config files.
+    good: str
+    bad: str
+    settings: Settings
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "patches": list(map(str, self.patches)), "kind": "config"}
+
+    @property
+    def build_options(self) -> list[str]:
+        """What `farm build` is told of all that."""
+        where = [f"--tree={self.source}", f"--rev={self.rev}"] if self.rev else [f"--source={self.source}"]
+        return [*where, *(f"--patch={path}" for path in self.patches)]
+
+    @property
+    def name(self) -> str:
+        """Name of the directory: the same request goes on in the same place."""
+        testcase = re.sub(r"[^A-Za-z0-9_-]+", "-", self.testcases[0].rpartition("/")[2].replace(".py", ""))
+        return f"config-{testcase.strip('-')[:60]}-{json_digest(self.to_json())[:8]}"
+
+
+def holds_config(directory: Path) -> bool:
+    """Whether a directory holds a search among configurations."""
+    try:
+        return bool(json.loads((directory / REQUEST).read_bytes())["kind"] == "config")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def load(directory: Path) -> ConfigRequest:
+    """What was asked in a directory. Raises UserError when it cannot be read."""
+    try:
+        value = json.loads((directory / REQUEST).read_bytes())
+        del value["kind"]
+        lists = {name: tuple(value[name]) for name in ("testcases", "run_options")}
+        settings = Settings(**{**value["settings"], "paths": tuple(value["settings"]["paths"])})
+        return ConfigRequest(**{**value, **lists, "patches": tuple(map(Path, value["patches"])), "settings": settings})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{directory} holds no search that can be read ({type(error).__name__}: {error}).") from error
