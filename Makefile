@@ -18,7 +18,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help venv deps run test check bench bench-oracle clean force
+.PHONY: help venv deps run test check bench bench-oracle bench-bisect clean force
 
 help:  ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,9 @@ bench: venv  ## Measure the farm against its targets (--quick leaves the cold bu
 
 bench-oracle: venv  ## Measure how well the console classification finds bugs.
 	@$(BIN)/python -m bench.oracle $(ARGS)
+
+bench-bisect: venv  ## Measure farm bisect beside git bisect run (--quick: only one step). About an hour.
+	@$(BIN)/python -m bench.bisect $(ARGS)
 
 clean:  ## Remove what make made here; caches and run directories stay.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

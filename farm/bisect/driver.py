@@ -50,10 +50,16 @@ class Driver:
     def run(self, prove: Prove) -> Verdict:
         """Raises UserError for ends that do not behave, InfrastructureError when the host fails again and again."""
         with self._examiner as examiner:
-            examiner.coming = [self._free]
+            examiner.coming = self._first_builds()
             examiner.verify_buggy_end()
             examiner.verify_free_end()
             return self._search(prove)
+
+    def _first_builds(self) -> list[str]:
+        """What to build while the end that has the bug is run: the other end, then what git will ask for first."""
+        middle = self._git.would_ask({})
+        after = [self._git.would_ask({middle: answer}) for answer in (Answer.BUG, Answer.NO_BUG)] if middle else []
+        return [self._free, middle, *after]
 
     @property
     def evidence(self) -> Evidence:

@@ -1,6 +1,7 @@
 """The whole search but for kernels: random histories of real git, judged by someone who knows where the bug is."""
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,6 +59,26 @@ def test_three_at_once_cut_what_is_left_into_four(tmp_path):
     bisect(world, tmp_path / "b", judge, Settings(jobs=3))
     first = {world.commits.index(commit) for commit in judge.runs[4:7]}
     assert first <= {15, 16, 17, 31, 32, 33, 47, 48, 49}
+
+
+def test_the_first_revisions_are_built_while_the_ends_are_run(tmp_path):
+    world = line(tmp_path, 33, 20)
+    judge = KnowingJudge(world, 1)
+    at_first_step: list[set[str]] = []
+    run = judge.run
+
+    def noting(commit, build, symptom):
+        if commit == world.commits[-1] and len(judge.runs) == 2:
+            # Builds are quick here: wait for the thread that builds ahead.
+            end = time.monotonic() + 20
+            while len(set(judge.builds)) < 5 and time.monotonic() < end:
+                time.sleep(0.01)
+            at_first_step.append({world.commits.index(one) for one in judge.builds})
+        return run(commit, build, symptom)
+
+    judge.run = noting
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    assert at_first_step == [{32, 0, 16, 8, 24}]
 
 
 def test_revisions_that_cannot_be_judged_are_gone_round(tmp_path):
