@@ -63,8 +63,8 @@ def list_items(*, as_json: bool) -> None:
         click.echo(json.dumps([item.to_json() for item in items]))
         return
     for item in items:
-        click.echo(f"{item.kind:8} {item.name:44} {_size(item.size):>10} {_age(item.used):>8}  {item.what}")
-    click.echo(f"{_size(sum(item.size for item in items))} in {Workdir.default().root}")
+        click.echo(f"{item.kind:8} {item.name:44} {size_text(item.size):>10} {_age(item.used):>8}  {item.what}")
+    click.echo(f"{size_text(sum(item.size for item in items))} in {Workdir.default().root}")
 
 
 @command.command()
@@ -84,8 +84,8 @@ def prune(max_size: int, *, as_json: bool) -> None:
         click.echo(json.dumps([item.to_json() for item in removed]))
         return
     for item in removed:
-        click.echo(f"removed {item.kind} {item.name}, {_size(item.size)}, {item.what}")
-    click.echo(f"{_size(left)} left" + (", all of it in use" if left > max_size else ""))
+        click.echo(f"removed {item.kind} {item.name}, {size_text(item.size)}, {item.what}")
+    click.echo(f"{size_text(left)} left" + (", all of it in use" if left > max_size else ""))
 
 
 def _store() -> Store:
@@ -112,7 +112,7 @@ def _what(entry: Entry) -> str:
     return " ".join(str(entry.meta[name]) for name in ("flavor", "release", "source", "recipe") if name in entry.meta)
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
     return f"{count / (1 << 20):.1f} MiB" if count < 1 << 30 else f"{count / (1 << 30):.1f} GiB"
 
 

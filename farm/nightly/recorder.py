@@ -12,6 +12,7 @@ The journal makes the run independent of the database: when that is locked, full
 later, by the next one that ends, at the end, or by `farm nightly --resume`.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,13 +24,16 @@ from farm.results.database import Database
 from farm.results.values import CellRow, State, VerdictRow
 
 JOURNAL = "journal.jsonl"
+# A database that did not answer is not asked again for so long: a locked one makes everybody wait.
+RETRY_SECONDS = 60.0
 Say = Callable[[str], None]
 
 
 class Recorder:
     """The journal of a run, and its copy in the database."""
 
-    def __init__(self, directory: Path, database: Database, number: int, say: Say) -> None:
+    def __init__(self, directory: Path, database: Database, number: int, say: Say, *,
+                 retry_seconds: float = RETRY_SECONDS) -> None:
         self._path = directory / JOURNAL
         self._database, self._number, self._say = database, number, say
         # By place, in the order in which they ended.
@@ -41,6 +45,7 @@ class Recorder:
         # Not in the database yet.
         self._unsaved: list[CellRow] = []
         self._complained = False
+        self._retry_seconds, self._asked = retry_seconds, 0.0
         self._read()
 
     def _read(self) -> None:
@@ -68,7 +73,8 @@ class Recorder:
         self._append({"cell": row.to_json(), "elapsed": elapsed})
         self.rows[row.place] = row
         self._unsaved.append(row)
-        self.save()
+        if not self._complained or time.monotonic() - self._asked >= self._retry_seconds:
+            self.save()
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         self.elapsed = max(self.elapsed, float(entry["elapsed"]))
@@ -76,6 +82,7 @@ class Recorder:
 
     def save(self) -> bool:
         """Bring the database up to date; False when it does not answer, which is said once."""
+        self._asked = time.monotonic()
         try:
             self._database.record(self._number, self._unsaved)
         except InfrastructureError as error:

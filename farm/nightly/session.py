@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from farm.errors import FarmError, InfrastructureError, UserError
 from farm.host.lease import scratch_directory
 from farm.host.workdir import Workdir
 from farm.kernel import git
+from farm.model import Outcome
 from farm.nightly.judgement import Past
 from farm.nightly.known import excuse, read_known, remarks
 from farm.nightly.matrix import Listed, Matrix, PlannedCell, Schedule, expand, schedule
@@ -27,12 +29,13 @@ from farm.nightly.past import build_seconds, expect, read_pasts
 from farm.nightly.plan import Plan, read_plan
 from farm.nightly.progress import Progress
 from farm.nightly.recorder import Recorder
+from farm.report.load import ABOUT, FORMATS, write
+from farm.report.site import Site
 from farm.report.values import NightReport
 from farm.results.database import Database
 from farm.results.directory import new_run_directory, write_json
 from farm.results.values import BUILD, RunRow, Series, State
 
-ABOUT = "night.json"
 Say = Callable[[str], None]
 
 
@@ -109,7 +112,27 @@ class Session:
             except OSError as error:
                 raise InfrastructureError(f"cannot make {self.directory} ({error.strerror})") from error
             with self._locked():
-                return self._run(database)
+                report = self._run(database)
+            self._report(report, database)
+            return report
+
+    def _report(self, report: NightReport, database: Database) -> None:
+        """Write the reports that the plan asks for; one that cannot be written costs no other, nor the status."""
+        wanted = self.plan.reports
+        for name, make in FORMATS.items():
+            path = getattr(wanted, name)
+            if path is not None:
+                self._try(name, partial(_write, path, make, report))
+        if wanted.site is not None:
+            site, nights = wanted.site, wanted.nights
+            self._try("site", lambda: Site(site, database, self.plan.name, nights).write({
+                report.run.number: report.remarks}))
+
+    def _try(self, name: str, make: Callable[[], object]) -> None:
+        try:
+            make()
+        except FarmError as error:
+            self._say(f"the report {name} could not be written: {error}")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -174,8 +197,10 @@ class Session:
             told.append(f"the results database lacks this run: `farm nightly {self.path} --resume` records it")
         about = {**self._about(), "remarks": told, **({"ended": ended} if saved else {})}
         write_json(self.directory / ABOUT, about)
+        good = {key: cell for key, past in prepared.pasts.items()
+                if (cell := next((one for _, one in past.cells if one.outcome is Outcome.PASS), None))}
         return NightReport(replace(run, state=state, ended=ended), tuple(night.recorder.rows.values()), verdicts,
-                           tuple(told))
+                           tuple(told), good)
 
     def _contains(self, commit: str) -> bool | None:
         """Whether all kernels of the plan have a commit; None when some come from packages."""
@@ -186,6 +211,10 @@ class Session:
             rev = self._about()["revisions"][kernel.name]
             found.append(git.user_query(kernel.tree, ["merge-base", "--is-ancestor", commit, rev]).returncode == 0)
         return all(found)
+
+
+def _write(path: Path, make: Callable[[NightReport], str], report: NightReport) -> None:
+    write(path, make(report))
 
 
 def unfinished(plan: Plan) -> Path | None:

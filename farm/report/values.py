@@ -1,7 +1,7 @@
 """What a report is made of. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -29,6 +29,8 @@ class NightReport:
     verdicts: tuple[VerdictRow, ...]
     # What somebody has to look at beside the verdicts: known failures that expired, say.
     remarks: tuple[str, ...] = ()
+    # The last cell of each series that passed before, by the key of the series.
+    good: Mapping[str, CellRow] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:

@@ -132,12 +132,12 @@ class Database:
             return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
     def _migrate(self) -> None:
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin that it loads
         # Half a second that a database which is up to date need not wait for.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
         from alembic.util import CommandError  # noqa: PLC0415
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.connection() as connection:
@@ -181,7 +181,7 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
                                  connect_args={"connect_timeout": max(2, round(busy_seconds))})
         if url.database and url.database != ":memory:":
             Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": busy_seconds})
+        engine = create_engine(url, connect_args={} if "timeout" in url.query else {"timeout": busy_seconds})
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise UserError("results in PostgreSQL need its driver: pip install 'kernel-farm[postgresql]'.") from error
     except OSError as error:

@@ -130,7 +130,7 @@ def test_flaky_testcases_are_taken_for_new_failures_in_a_twentieth_at_most():
     """Over all rates that flaky testcases have, and histories of any length."""
     random_ = random.Random(1)
     wrong, asked, reruns = 0, 0, 0
-    while asked < 1500:
+    while asked < 800:
         rate, length = random_.betavariate(0.5, 4.5), random_.choice((0, 3, 30))
         before = past(" ".join(random_.choices("Fp", (rate, 1 - rate), k=length)), Change.PASSES)
         if random_.random() < rate:  # tonight's first run
