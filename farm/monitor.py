@@ -73,6 +73,8 @@ class Monitor:
         self._parser = Parser()
         # Bytes of a logical block of a device in the guest, 0 when nobody knows: NVMe counts in those.
         self.block_of: Callable[[str], int] = lambda _: 0
+        # Told once, in a thread of its own, when the cell is over.
+        self.on_trip: Callable[[], None] = lambda: None
         # What was announced, and what was reported of it, for the record.
         self.expected: list[dict[str, str]] = []
         self._findings: list[Finding] = []
@@ -254,6 +256,9 @@ class Monitor:
 
     def _trip(self, at: float) -> None:
         self._signal = at if self._signal is None else self._signal
+        if not self._tripped.is_set():
+            # Not here: whoever is told may ask QEMU, whose own events wait for the lock that is held.
+            threading.Thread(target=self.on_trip, name="farm-trip", daemon=True).start()
         self._tripped.set()
 
     def _arrival(self, offset: int) -> float:

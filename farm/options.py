@@ -69,7 +69,17 @@ RUN_OPTIONS = (
     Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),
 )
 
-OPTIONS = (*BUILD_OPTIONS, *RUN_OPTIONS)
+# How a user looks into a guest while it is there; nothing for runs that nobody watches.
+LIVE_OPTIONS = (
+    Option("--keep-on-failure", "", "Leave the guest of a failure as it is, and say how to enter it, until "
+           "Ctrl-C.", switch=True),
+    Option("--break-at-report", "", "Stop the guest's CPUs at the kernel's first report, open QEMU's gdb stub, and "
+           "keep the guest.", switch=True),
+    Option("--gdb", "", "Open QEMU's gdb stub, and say how gdb attaches.", switch=True),
+    Option("--shell", "", "Instead of the testcase, a session in its guest (`farm shell`).", switch=True),
+)
+
+OPTIONS = (*BUILD_OPTIONS, *RUN_OPTIONS, *LIVE_OPTIONS)
 
 
 def build_request(given: Mapping[str, Any], jobs: int | None = None) -> BuildRequest:

@@ -88,6 +88,8 @@ class Target:
         # Seconds from QEMU's start to the ready line, and to the first answer over ssh; 0 before.
         self.boot_seconds = 0.0
         self.ssh_seconds = 0.0
+        # Port of this host's loopback that leads to the guest's ssh; 0 until there is one.
+        self.ssh_port = 0
         # QEMU's version; "" until it ran.
         self.qemu_version = ""
         self._kernel = kernel
@@ -229,7 +231,8 @@ class Target:
 
     def _connect(self, deadline: Deadline) -> None:
         qemu = self._running()
-        self._ssh = Ssh(qemu.ssh_port(), self._image.key_file, self._image.host_key,
+        self.ssh_port = qemu.ssh_port()
+        self._ssh = Ssh(self.ssh_port, self._image.key_file, self._image.host_key,
                         record=self._record, guard=self._guard)
         self._power.callback(self._ssh.close)
         try:

@@ -27,6 +27,7 @@ COMMANDS = {
     "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),
     "bisect-config": ("farm.cli.bisect_config", "Find the configuration options that bring a bug."),
     "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
+    "shell": ("farm.cli.shell", "Enter a guest: the machine, stack and kernel of a testcase or a run."),
     "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),
     "replay": ("farm.cli.replay", "Repeat the run in a bundle."),
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),

@@ -15,14 +15,14 @@ from farm.host.cache import Store
 from farm.host.workdir import Workdir
 from farm.kernel import build
 from farm.model import KernelId, Verdict
-from farm.options import OPTIONS, build_request
+from farm.options import LIVE_OPTIONS, OPTIONS, build_request
 from farm.progress import Display
 from farm.qualify.execute import begin
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.qualify.table import Row
 
 # What a mutant, or the qualification itself, decides about.
-_OWN = {"--patch", "--flavor", "--kernel-image", "--seed", "--ssh-port"}
+_OWN = {"--patch", "--flavor", "--kernel-image", "--seed", "--ssh-port", *(option.flag for option in LIVE_OPTIONS)}
 _SENTENCES = {
     Verdict.GOOD: "good: every mutant was caught, and the unmodified kernel passed",
     Verdict.BAD: "bad: a mutant got away, or the unmodified kernel was blamed",

@@ -81,7 +81,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool("mmdebstrap", "mmdebstrap", _IMAGE),
     Tool("mke2fs", "e2fsprogs", _IMAGE, ("-V",)),
     Tool("debugfs", "e2fsprogs", "bundles with a guest image", ("-V",), need=Need.OPTIONAL),
-    Tool("ssh", "openssh-client", "`farm shell`", ("-V",), pattern=r"SSH_(\d\S+?),?\s", need=Need.OPTIONAL),
+    Tool("ssh", "openssh-client", "`farm shell`", ("-V",), pattern=r"SSH_(\d\S+?),?\s"),
     Tool("gdb", "gdb", "`farm shell --gdb`", pattern=r"\) (\d\S+)", need=Need.OPTIONAL),
     Tool("unshare", "util-linux", _IMAGE, pattern=r"linux (\d\S+)"),
     Tool("newuidmap", "uidmap", "building the guest image without being root", (), unprivileged=True),

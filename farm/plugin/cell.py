@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 import pytest
 
 from farm.deadline import Deadline
-from farm.errors import FarmError
+from farm.errors import FarmError, UserError
 from farm.evidence import Places
 from farm.expectation import Expectation
 from farm.freeze import Symbols
@@ -18,6 +18,7 @@ from farm.liveness import Liveness
 from farm.model import Extent, Finding, Outcome
 from farm.monitor import Monitor
 from farm.plugin.aftermath import collect_evidence, look_for_leaks
+from farm.plugin.live import Live
 from farm.plugin.markers import tolerated_kinds
 from farm.plugin.record import CellRecord
 from farm.plugin.session import FarmSession
@@ -39,6 +40,7 @@ class CellRun:
         self._exit = ExitStack()
         self.record = CellRecord(session, item)
         self.monitor = Monitor(self.record.pace)
+        self._live = Live(session, self._option, self.record, self.monitor)
         self.monitor.tolerate(*tolerated_kinds(item))
         self.monitor.block_of = self._block_of
         self.target: Target | None = None
@@ -71,6 +73,7 @@ class CellRun:
         finally:
             record.qemu = target.qemu_version
         record.ready = True
+        self._live.booted(target)
         admission.covers(target.pid)
         record.pace = self.monitor.pace = target.pace
         self._leaks = LeakDetector.of(target.console_log, target, target.pace)
@@ -134,7 +137,7 @@ class CellRun:
             cause = (self.target.trouble() or cause) if cause is not None else None
         # An error of the testcase's own is its own signal.
         self.record.conclude(cause, self.monitor.signalled or began)
-        if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None:
+        if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None and not self._live.stopped:
             with self.record.phase("evidence"), suppress(FarmError, OSError):
                 self._places = collect_evidence(
                     self.target, self.monitor, self.record.directory, self._session.kernel,
@@ -150,9 +153,16 @@ class CellRun:
             return look_for_leaks(
                 self._leaks, self.monitor, self._assemblies.values(), self.record.suspicions.append)
 
+    def converse(self) -> None:
+        """Instead of the testcase: a session in its guest. Raises UserError for a testcase that boots none."""
+        if self.target is None:
+            raise UserError("This testcase boots no guest by its fixtures, so there is none to enter.")
+        self._live.converse(self.target)
+
     def close(self) -> None:
         """Tear the machine down and write the last word; a failure of the tear-down is the host's."""
         try:
+            self._live.keep(self.target)
             with self.record.phase("teardown"):
                 self._exit.close()
         except FarmError as error:

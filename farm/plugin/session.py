@@ -52,15 +52,15 @@ class FarmSession:
         option = self._config.option
         if option.kernel_image:
             return ready_image(Path(option.kernel_image))
-        with self._shown(), Display() as display:
+        with self.shown(), Display() as display:
             return build(build_request(vars(option)), self.workdir, self.store, display)
 
     @cached_property
     def image(self) -> GuestImage:
-        with self._shown():
+        with self.shown():
             return build_image(self._config.option.image_recipe, self.workdir, self.store)
 
-    def _shown(self) -> AbstractContextManager[None]:
+    def shown(self) -> AbstractContextManager[None]:
         """Let progress through to the terminal while pytest captures what testcases print."""
         capture = self._config.pluginmanager.getplugin("capturemanager")
         return capture.global_and_fixture_disabled() if capture else nullcontext()

@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"stack", "pressure", "workload"}),
     frozenset({"monitor", "expectation", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth",
                "leaks"}),
-    frozenset({"verdict", "results", "options", "progress", "trial", "bisect", "repro", "qualify", "nightly",
+    frozenset({"verdict", "results", "options", "progress", "trial", "enter", "bisect", "repro", "qualify", "nightly",
                "report"}),
     frozenset({"plugin", "cli", "__main__"}),
 )

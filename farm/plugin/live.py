@@ -1,0 +1,102 @@
+"""A user who looks into the guest: sessions, gdb, stopping at a report, and keeping what failed."""
+
+import os
+from argparse import Namespace
+from contextlib import suppress
+
+from farm.deadline import Deadline
+from farm.enter import Entrance, converse, hold, instructions, open_gdb
+from farm.errors import FarmError
+from farm.model import Outcome
+from farm.monitor import Monitor
+from farm.plugin.record import CellRecord
+from farm.plugin.session import FarmSession
+from farm.target import Target
+
+_STOP_SECONDS = 5.0
+_STOPPED = "the guest's CPUs are stopped; gdb continues them"
+
+
+class Live:
+    """The live side of one cell; without its options it does nothing."""
+
+    def __init__(self, session: FarmSession, option: Namespace, record: CellRecord, monitor: Monitor) -> None:
+        self._session = session
+        self._option = option
+        self._record = record
+        self._monitor = monitor
+        self._gdb = ""
+        # The guest's CPUs were stopped at a report: it answers nothing.
+        self.stopped = False
+
+    def booted(self, target: Target) -> None:
+        """To be called when the guest is up. Raises InfrastructureError when QEMU opens no stub."""
+        option = self._option
+        if option.gdb or option.break_at_report:
+            self._gdb = open_gdb(target)
+            # A guest that stands still is what gdb makes of it, and no finding.
+            self._monitor.liveness = None
+        if option.break_at_report:
+            self._monitor.on_trip = lambda: self._stop(target)
+        elif option.shell:
+            self._monitor.on_trip = self._tell
+
+    def _stop(self, target: Target) -> None:
+        with suppress(FarmError):
+            target.qmp.execute("stop", deadline=Deadline(_STOP_SECONDS))
+            self.stopped = True
+        if self._option.shell:  # else pytest has our streams, and the words come when the guest is kept
+            say(_STOPPED, *self._lines(target, kept=False))
+            self._tell()
+
+    def _tell(self) -> None:
+        for finding in self._monitor.findings[:1]:
+            say(f"the kernel reported: {finding.title}")
+
+    def entrance(self, target: Target) -> Entrance:
+        """How the guest is entered from outside."""
+        kernel, image = self._session.kernel, self._session.image
+        return Entrance(
+            port=target.ssh_port, key_file=str(image.key_file), host_key=image.host_key, qemu=target.pid,
+            console=str(target.console_log), gdb=self._gdb, vmlinux=str(kernel.vmlinux or ""))
+
+    def converse(self, target: Target) -> None:
+        """A session in the user's terminal, until it ends."""
+        with self._session.shown():
+            say(f"stacks:  {'; '.join(map(str, self._record.stacks)) or 'none'}", *self._lines(target, kept=False))
+            path = self.entrance(target).write(self._record.directory.path)
+            try:
+                status = converse(self.entrance(target), lambda: not target.alive)
+            finally:
+                path.unlink(missing_ok=True)
+            say(f"the session ended with status {status}")
+
+    def keep(self, target: Target | None) -> None:
+        """Hold on to the guest of a failure."""
+        wanted = self._option.keep_on_failure or (self._option.break_at_report and self.stopped)
+        failed = self._record.outcome in (Outcome.FAIL, Outcome.ERROR)
+        if target is None or not (wanted and failed and target.alive) or self._option.shell:
+            return
+        with suppress(FarmError):
+            self._gdb = self._gdb or open_gdb(target)
+        with self._session.shown():
+            directory = self._record.directory.path
+            path = self.entrance(target).write(directory)
+            try:
+                say(f"kept after: {self._record.title}", *([_STOPPED] if self.stopped else []),
+                    *self._lines(target, kept=True))
+                hold(target, lambda: not path.exists())
+            finally:
+                path.unlink(missing_ok=True)
+            say("the guest is let go")
+
+    def _lines(self, target: Target, *, kept: bool) -> list[str]:
+        return list(instructions(self.entrance(target), self._record.directory.path, kept=kept))
+
+
+def say(*lines: str) -> None:
+    """Tell the user, whatever pytest does to our streams, in a terminal that a session may have set to raw mode."""
+    end = "\r\n" if os.isatty(2) else "\n"
+    text = "".join(f"farm: {''.join(char if char.isprintable() else '?' for char in line)}{end}" for line in lines)
+    with suppress(OSError):
+        os.write(2, text.encode(errors="replace"))
