@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import oracle
+from bench import oracle, results
 from bench.measure import BenchError, Figure, Measured, measure, pasteable, qemu_version
 from farm.errors import FarmError
 from farm.host import accel, lease
@@ -152,7 +152,8 @@ def main() -> int:
     asked = arguments()
     parts: list[Callable[[], Iterator[Figure]]] = [
         lambda: no_op_build(asked.repeats), lambda: cells(asked.repeats),
-        lambda: oracle.speed(oracle.found(), quick=True), *([] if asked.quick else [cold_build]),
+        lambda: oracle.speed(oracle.found(), quick=True), lambda: results.figures(asked.repeats),
+        *([] if asked.quick else [cold_build]),
     ]
     console = Console(stderr=asked.json == "-")
     about, figures, failed = host(), [], 0
