@@ -10,6 +10,7 @@ from farm import trial
 from farm.deadline import Deadline
 from farm.model import Outcome
 from farm.nightly.batch import BatchRun, Stop
+from farm.nightly.bisection import bisect, suspects
 from farm.nightly.cells import Built, build_row, built, event_testcase, row_of
 from farm.nightly.judgement import Judgement, Past, judge, judge_build
 from farm.nightly.matrix import PlannedCell, batches
@@ -129,7 +130,10 @@ class Night:
         kernel: Kernel = self.plan.kernel(series.kernel)
         where = [f"--tree={kernel.tree}", f"--rev={self._revisions[kernel.name]}"] if kernel.tree else [
             f"--source={kernel.source}"]
-        return [*where, f"--flavor={series.flavor}", *(f"--patch={path}" for path in kernel.patches),
+        return [*where, *self._flavor_options(kernel, series.flavor)]
+
+    def _flavor_options(self, kernel: Kernel, flavor: str) -> list[str]:
+        return [f"--flavor={flavor}", *(f"--patch={path}" for path in kernel.patches),
                 *(f"--config={one}" for one in kernel.config),
                 *(f"--config-dir={path}" for path in self.plan.config_dirs)]
 
@@ -166,7 +170,8 @@ class Night:
         by_testcase = {cell.series.testcase: cell for cell in cells}
         run = BatchRun(
             ["run", *(cell.place for cell in cells), "--json", f"--events={events}", f"--seed={seed}",
-             f"--runs-dir={self.directory / 'cells'}", *self._build_options(series), *self._run_options(cells)],
+             f"--runs-dir={self.directory / 'cells'}", *self._build_options(series), *self._cell_options(cells[0]),
+             *self._side_by_side(len(cells))],
             events, self.directory / "logs" / f"run-{number:04}.log",
             lambda event: self._event(event, by_testcase, attempts, about, seed), self._progress.tick)
         self._progress.running = run.running
@@ -179,17 +184,37 @@ class Night:
                     seconds=cell_seconds, title=f"did not end within {self.plan.cell_minutes:g} min, and was ended"))
         return ended, stop
 
-    def _run_options(self, cells: Sequence[PlannedCell]) -> list[str]:
-        series, plan = cells[0].series, self.plan
+    def _cell_options(self, cell: PlannedCell) -> list[str]:
+        series, plan = cell.series, self.plan
         machine = next((one.text for one in plan.machines if one.name == series.machine), "")
         stack = next((one for one in plan.stacks if one.name == series.stack), None)
         options = [f"--machine={machine}"] if machine else []
         if stack:
             options += [f"--stack={stack.text}", *(f"--namespace={text}" for text in stack.namespaces)]
-        if cells[0].duration is not None:
-            options.append(f"--duration={cells[0].duration:g}")
-        side_by_side = min(plan.parallel, len(cells))
-        return [*options, *(["-n", str(side_by_side)] if side_by_side > 1 else [])]
+        return [*options, *([f"--duration={cell.duration:g}"] if cell.duration is not None else [])]
+
+    def _side_by_side(self, cells: int) -> list[str]:
+        count = min(self.plan.parallel, cells)
+        return ["-n", str(count)] if count > 1 else []
+
+    # -- bisections
+
+    def bisect(
+        self, cells: Iterable[PlannedCell], verdicts: Iterable[VerdictRow], good: Mapping[str, CellRow]
+    ) -> list[str]:
+        """Look for the commits that brought new failures; a sentence for each, also when there was no time for it."""
+        by_series = {cell.series: cell for cell in cells}
+        found = []
+        for suspect in suspects(self.plan, verdicts, good, self.recorder.rows.values()):
+            cell, kernel = by_series[suspect.series], self.plan.kernel(suspect.series.kernel)
+            if self.over:
+                found.append(f"no time was left to bisect {suspect.signature}")
+                continue
+            self._progress.say(f"bisecting {suspect.signature}: {suspect.good[:12]}..{suspect.bad[:12]}")
+            options = [*self._flavor_options(kernel, suspect.series.flavor), *self._cell_options(cell)]
+            found.append(bisect(suspect, kernel, cell.place, options, self.directory, deadline=self._budget,
+                                tick=self._progress.tick))
+        return found
 
     def _event(
         self, event: Mapping[str, Any], by_testcase: Mapping[str, PlannedCell], attempts: Mapping[str, int],

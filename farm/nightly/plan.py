@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -143,6 +143,8 @@ class Plan(_Part):
     reruns: int = Field(10, ge=0, le=100)
     # A cell that takes longer is ended, and is the host's fault.
     cell_minutes: float = Field(60, gt=0, le=24 * 60)
+    # Look for the commit that brought a new failure, in the time that is left.
+    bisect: Literal["off", "auto"] = "off"
     known_failures: Path | None = None
     runs_dir: Path = Path("runs")
     # URL; none: the farm's own.

@@ -157,13 +157,13 @@ class Session:
         night.absent.update((cell.series.key, CUT) for cell in made.cut)
         try:
             night.carry_out(made.cells)
+            return self._conclude(night, run, prepared)
         except FarmError:
             with suppress(FarmError):
                 database.end(run.number, State.BROKEN, time.time())
             raise
         finally:
             progress.close()
-        return self._conclude(night, run, prepared, made)
 
     def _about(self) -> dict[str, Any]:
         """What was decided when the run began; decided now for a new one."""
@@ -184,21 +184,23 @@ class Session:
         for cell in made.cut:
             self._say(f"cut, the time does not suffice: {cell.series}")
 
-    def _conclude(self, night: Night, run: RunRow, prepared: Prepared, made: Schedule) -> NightReport:
+    def _conclude(self, night: Night, run: RunRow, prepared: Prepared) -> NightReport:
         contains = self._contains
         asked = dict.fromkeys([*prepared.builds, *(cell.series for cell in prepared.matrix.cells)])
         verdicts = excuse(night.verdicts(asked), self._known, date.today(), contains)
         cut = [one for one in asked if night.absent.get(one.key) == CUT]
         told = [*remarks(verdicts, self._known, date.today(), contains),
                 *(f"cut by the time budget: {one}" for one in cut)]
+        good = {key: cell for key, past in prepared.pasts.items()
+                if (cell := next((one for _, one in past.cells if one.outcome is Outcome.PASS), None))}
+        if self.plan.bisect == "auto":
+            told += night.bisect(prepared.matrix.cells, verdicts, good)
         state, ended = (State.CUT if cut else State.COMPLETE), time.time()
         saved = night.recorder.finish(verdicts, state, ended)
         if not saved:
             told.append(f"the results database lacks this run: `farm nightly {self.path} --resume` records it")
         about = {**self._about(), "remarks": told, **({"ended": ended} if saved else {})}
         write_json(self.directory / ABOUT, about)
-        good = {key: cell for key, past in prepared.pasts.items()
-                if (cell := next((one for _, one in past.cells if one.outcome is Outcome.PASS), None))}
         return NightReport(replace(run, state=state, ended=ended), tuple(night.recorder.rows.values()), verdicts,
                            tuple(told), good)
 

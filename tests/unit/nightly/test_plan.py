@@ -71,6 +71,7 @@ def test_the_example_in_the_repository_is_a_plan():
     ("repetitions = 2", "repetitions = 0", "testcases.1.repetitions: "),
     ('select = ["test_luks2.py"]', "", "testcases.0: name testcases by select, or by marks"),
     ('name = "nightly"', 'name = "../nightly"', "name: "),
+    ('name = "nightly"', 'name = "nightly"\nbisect = "yes"', "bisect: "),
     ('name = "nightly"', "", "name: is missing"),
     ("[[kernels]]", "[kernels", "is no TOML"),
 ])
