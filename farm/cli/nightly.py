@@ -10,7 +10,7 @@ import click
 from farm.errors import FarmError
 from farm.nightly.matrix import PlannedCell
 from farm.nightly.plan import read_plan
-from farm.nightly.session import Prepared, Session, cells_by_kernel, prepare
+from farm.nightly.session import Prepared, Session, cells_by_kernel, matrix_of, prepare
 from farm.report import terminal
 from farm.report.values import Status
 from farm.results.database import Database
@@ -57,8 +57,9 @@ def command(plan: Path, *, dry_run: bool, resume: bool, database: str, as_json: 
 
 def _dry_run(path: Path, url: str, *, as_json: bool) -> None:
     plan = read_plan(path)
+    matrix = matrix_of(plan, path.absolute().parent)
     with Database(url or plan.database) as database:
-        prepared = prepare(plan, database, path.absolute().parent)
+        prepared = prepare(plan, matrix, database)
     made = prepared.schedule()
     if as_json:
         click.echo(json.dumps({

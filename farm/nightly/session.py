@@ -57,12 +57,17 @@ class Prepared:
                         parallel=self.plan.parallel, budget=budget)
 
 
-def prepare(plan: Plan, database: Database, base: Path, before: int = 1 << 30) -> Prepared:
-    """Find the plan's testcases and what is known of them. Raises UserError for a choice that chooses nothing."""
+def matrix_of(plan: Plan, base: Path) -> Matrix:
+    """Find the plan's testcases, and expand it. Raises UserError for a choice that chooses nothing."""
     matrix = expand(plan, [list_testcases(plan, number, base) for number in range(len(plan.testcases))])
     if not matrix.cells:
         reasons = "; ".join(dict.fromkeys(f"{series}: {reason}" for series, reason in matrix.left_out))
         raise UserError(f"the plan {plan.name} has no cell that makes sense. {reasons}")
+    return matrix
+
+
+def prepare(plan: Plan, matrix: Matrix, database: Database, before: int = 1 << 30) -> Prepared:
+    """Find out what is known of the cells from the runs before that number. Raises InfrastructureError."""
     builds = tuple(dict.fromkeys(Series(cell.series.kernel, cell.series.flavor, BUILD) for cell in matrix.cells))
     series = dict.fromkeys([*builds, *(cell.series for cell in matrix.cells)])
     return Prepared(plan, matrix, builds, read_pasts(database, series, before))
@@ -107,12 +112,14 @@ class Session:
     def run(self) -> NightReport:
         """Run what is missing. Raises FarmError; what was recorded until then stays."""
         with Database(self._url) as database:
+            # Before the directory: a mistake in the plan leaves no run behind.
+            matrix = matrix_of(self.plan, self.path.absolute().parent)
             try:
                 self.directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise InfrastructureError(f"cannot make {self.directory} ({error.strerror})") from error
             with self._locked():
-                report = self._run(database)
+                report = self._run(database, matrix)
             self._report(report, database)
             return report
 
@@ -142,12 +149,12 @@ class Session:
         except Timeout as error:
             raise UserError(f"another process runs in {self.directory}.") from error
 
-    def _run(self, database: Database) -> NightReport:
+    def _run(self, database: Database, matrix: Matrix) -> NightReport:
         about = self._about()
         run = RunRow(self.directory.name, self.plan.name, self.plan.digest, str(self.directory), platform.node(),
                      __version__, about["started"])
         run = replace(run, number=database.begin(run))
-        prepared = prepare(self.plan, database, self.path.absolute().parent, run.number)
+        prepared = prepare(self.plan, matrix, database, run.number)
         recorder = Recorder(self.directory, database, run.number, self._say)
         made = prepared.schedule(recorder.elapsed)
         self._tell(prepared, made)

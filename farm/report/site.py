@@ -9,13 +9,18 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from farm.errors import InfrastructureError
+from farm.errors import FarmError, InfrastructureError
+from farm.host.cache import Store
+from farm.host.workdir import Workdir
 from farm.model import Outcome
 from farm.report import pages
 from farm.report.evidence import cell_directory, crash, pack
 from farm.report.pages import heat_map, run_page, signature_page, slug, testcase_page
 from farm.report.plot import plot
 from farm.report.values import NightReport
+from farm.repro.archive import SUFFIX
+from farm.repro.bundle import write_bundle
+from farm.repro.recorded import load
 from farm.results import queries
 from farm.results.database import Database
 from farm.results.directory import write_atomically
@@ -41,6 +46,7 @@ class Site:
             for verdict in self._verdicts[run.number]:
                 self._by_series[verdict.series].append((run, verdict))
         self._environment = _environment()
+        self._store = Store(Workdir.default().root / "store")
 
     def write(self, remarks: Mapping[int, Sequence[str]] | None = None) -> Path:
         """Write all pages; `remarks` are those of runs by their number. Returns the first page.
@@ -87,11 +93,17 @@ class Site:
             return ""
         name = f"crash-{run.number}-{slug(repr(cell.place))}"
         if not (self._directory / f"{name}.html").exists():
-            bundle = f"bundles/{name}.tar.gz"
-            with suppress(OSError):  # a download less
-                pack(directory, self._directory / bundle)
-            self._page(f"{name}.html", "crash", run=run, cell=cell, crash=crash(directory),
-                       bundle=bundle if (self._directory / bundle).exists() else "", directory=str(directory))
+            evidence, bundle = f"bundles/{name}-evidence.tar.gz", f"bundles/{name}{SUFFIX}"
+            # Without one of them there is a download less: a cell that never booted cannot be bundled, say.
+            with suppress(OSError):
+                pack(directory, self._directory / evidence)
+            with suppress(FarmError, OSError):
+                write_bundle(load(directory), self._directory / bundle, self._store, with_kernel=False,
+                             with_image=False)
+            there = {which: path if (self._directory / path).exists() else ""
+                     for which, path in (("evidence", evidence), ("bundle", bundle))}
+            self._page(f"{name}.html", "crash", run=run, cell=cell, crash=crash(directory), directory=str(directory),
+                       **there)
         return f"{name}.html"
 
     def _signature(self, signature: str) -> None:

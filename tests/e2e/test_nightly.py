@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -32,6 +33,9 @@ source = "debian:linux-source-6.12"
 [[testcases]]
 select = ["{select}"]
 duration = 2
+
+[reports]
+site = "site"
 """
 # No guest is needed to see what a night makes of testcases that misbehave.
 ODD = """
@@ -98,7 +102,7 @@ def nights(tmp_path, base_kernel, guest_image):
     return Nights(tmp_path)
 
 
-def test_a_mutant_of_the_second_night_is_new_and_fixed_in_the_third(nights):
+def test_a_mutant_of_the_second_night_is_new_and_fixed_in_the_third(nights, tmp_path):
     testcase = "test_any_stack.py::test_random_writes_are_read_back"
     nights.plan(testcase)
     first = nights.run()
@@ -114,6 +118,12 @@ def test_a_mutant_of_the_second_night_is_new_and_fixed_in_the_third(nights):
     assert "dm-crypt: cannot write today" in verdict["title"]
     assert set(nights.outcomes(second, "read_back")) == {"fail"}
     assert len(nights.outcomes(second, "read_back")) == verdict["failures"] >= 3
+    pages = [page.read_text() for page in (tmp_path / "site").glob("crash-*.html")]
+    assert len(pages) == verdict["failures"]
+    assert all("Call Trace" in page and "crypt_map" in page and "farm replay crash-" in page for page in pages)
+    bundle = next(path for path in (tmp_path / "site" / "bundles").iterdir() if "evidence" not in path.name)
+    with tarfile.open(bundle) as archive:
+        assert any(name.endswith("dm-crypt-panic.patch") for name in archive.getnames())
 
     nights.plan(testcase)
     third = nights.run()

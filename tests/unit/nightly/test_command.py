@@ -1,0 +1,84 @@
+"""`farm nightly` as far as that needs no kernel."""
+
+import pytest
+from click.testing import CliRunner
+
+from farm.cli import nightly
+from farm.results import queries
+from farm.results.database import Database
+
+PLAN = """
+name = "nightly"
+{more}
+[[kernels]]
+name = "6.12"
+source = "debian:linux-source-6.12"
+[[kernels]]
+name = "6.1"
+source = "debian:linux-source-6.1"
+[[stacks]]
+name = "inline"
+text = "data / integrity:mode=inline"
+namespaces = ["data:size=256M,block=4096,ms=8"]
+[[testcases]]
+select = ["{select}"]
+[[testcases]]
+select = ["test_any_stack.py"]
+stacks = ["inline"]
+priority = -1
+"""
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    monkeypatch.setenv("FARM_DATA", str(tmp_path / "data"))
+    (tmp_path / "test_own.py").write_text(
+        "import pytest\n\ndef test_one(): pass\n\n@pytest.mark.flavor('debug')\ndef test_two(): pass\n")
+
+    def ask(*options, more="", select="test_own.py", text=None):
+        path = tmp_path / "plan.toml"
+        path.write_text(text if text is not None else PLAN.format(more=more, select=select))
+        done = CliRunner().invoke(nightly.command, [str(path), *options], catch_exceptions=False, standalone_mode=False)
+        return done.return_value, done
+    return ask
+
+
+def test_a_dry_run_prints_cells_builds_and_the_duration(ask, tmp_path):
+    status, done = ask("--dry-run")
+    assert status == 0
+    said = done.stdout.splitlines()
+    assert said[0] == "6.12 base: 3 cells"
+    assert "    test_any_stack.py::test_random_writes_are_read_back on inline" in said
+    assert any(line.startswith("left out: test_own.py::test_two on 6.1 base: made for flavor debug") for line in said)
+    assert any("breaks the rule inline-kernel" in line for line in said)
+    assert said[-1] == "4 cells, 2 builds, about 24 min with 1 at a time"
+    assert not (tmp_path / "runs").exists()
+    with Database() as database:
+        assert database.url.database == str(tmp_path / "data" / "results.db")
+        assert queries.runs(database) == ()
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"select": "test_nothing.py"}, "testcases.0: there is no testcase test_nothing.py"),
+    ({"more": "colour = 1"}, "colour: there is no such key"),
+    ({"more": 'known_failures = "none.toml"'}, "none.toml cannot be read"),
+    ({"text": "name = "}, "is no TOML"),
+])
+def test_a_mistake_is_told_and_leaves_no_run(ask, tmp_path, changes, words):
+    status, done = ask(**changes)
+    assert status == 2
+    assert words in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_nothing_to_resume_is_told(ask):
+    status, done = ask("--resume")
+    assert status == 2
+    assert "there is no unfinished run of this plan" in done.stderr
+
+
+def test_a_database_that_does_not_answer_is_told_before_anything_runs(ask, tmp_path):
+    (tmp_path / "broken.db").write_text("nothing of the kind\n" * 100)
+    status, done = ask("--database", f"sqlite:///{tmp_path}/broken.db")
+    assert status == 2
+    assert "file is not a database" in done.stderr
