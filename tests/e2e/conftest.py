@@ -28,7 +28,7 @@ DEBUG = ("--flavor=debug", *(f"--patch={PATCHES / name}.patch" for name in ("lkd
 
 # That kernel takes longer to build than all others: it is built while guests that need nothing new mostly wait. Those
 # who build in the same kernel tree would wait for its lock, so they come before, and those who need it come last.
-BUILDERS = ("test_build", "test_image", "test_qualify", "test_run")
+BUILDERS = ("test_build", "test_image", "test_nightly", "test_qualify", "test_repro", "test_run", "test_solve")
 DEBUGGERS = ("test_debug_reports", "test_evidence")
 
 
