@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from farm.model import Outcome
 from farm.results.values import CellRow, Change, RunRow, VerdictRow
 
 # In which order verdicts are told, the gravest first.
@@ -34,7 +35,8 @@ class NightReport:
 
     @property
     def status(self) -> Status:
-        if not any(cell.judged for cell in self.cells):
+        # A kernel that was built and that nothing ran on says nothing; one that does not compile does.
+        if not any(cell.judged and (cell.outcome is Outcome.FAIL or not cell.series.is_build) for cell in self.cells):
             return Status.COULD_NOT_RUN
         return Status.NEW_FAILURES if self.news else Status.NOTHING_NEW
 

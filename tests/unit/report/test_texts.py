@@ -19,6 +19,7 @@ from farm.results import queries
 from farm.results.values import BUILD, CellRow, Change, RunRow, Series, VerdictRow
 
 SERIES = Series("6.12", "base", "test_a.py::test_it[a/b]")
+BUILT = Series("6.12", "base", BUILD)
 FAIL = CellRow(SERIES, Outcome.FAIL, title="oops in f", kind="oops", function="f", signature="oops:f",
                release="6.12.117-farm", source="debian:linux-source-6.12", seconds=3.0, directory="cells/x")
 NEW = VerdictRow(SERIES, Change.NEW, "oops:f", "oops in f", 3, 3, 1.0, 0.4, 1.0, why="failed 3 of 3 runs")
@@ -41,6 +42,11 @@ def latest(database):
     (report(replace(NEW, change=Change.UNKNOWN), cells=(replace(FAIL, outcome=Outcome.ERROR),)), Status.COULD_NOT_RUN),
     (report(), Status.NOTHING_NEW),
     (report(cells=()), Status.COULD_NOT_RUN),
+    (report(cells=(replace(FAIL, outcome=Outcome.PASS, series=BUILT), replace(FAIL, outcome=Outcome.ERROR))),
+     Status.COULD_NOT_RUN),
+    (report(replace(NEW, series=BUILT), cells=(replace(FAIL, series=BUILT),)), Status.NEW_FAILURES),
+    (report(replace(NEW, series=BUILT, change=Change.STILL), cells=(replace(FAIL, series=BUILT),)),
+     Status.NOTHING_NEW),
 ])
 def test_the_exit_status_tells_of_news_only(made, status):
     assert made.status is status
@@ -117,7 +123,7 @@ def test_kcidb_is_valid_and_has_every_cell(latest):
 
 
 def test_kcidb_has_the_commit_of_a_tree_and_a_build_that_failed():
-    build = replace(FAIL, series=Series("6.12", "base", BUILD), source="a" * 40)
+    build = replace(FAIL, series=BUILT, source="a" * 40)
     data = json.loads(kcidb(report(NEW, cells=(build, replace(FAIL, source="a" * 40, title="\0")))))
     assert data["checkouts"][0]["git_commit_hash"] == "a" * 40
     assert [one["status"] for one in data["builds"]] == ["FAIL"]
