@@ -49,7 +49,7 @@ def bisect(
             str(directory / name), "--duration", f"{duration:g}", "--json", mutant.testcase]
     print(f"{name}: {pasteable(argv, {})}", file=sys.stderr)
     began = time.monotonic()
-    child = process.spawn(argv, stdout=subprocess.PIPE)
+    child = process.spawn(argv, stdout=subprocess.PIPE, stderr=sys.stderr.fileno())
     with process.running(child):
         out, _ = child.communicate()
     if child.returncode != 0:
@@ -118,4 +118,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
