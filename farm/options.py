@@ -76,6 +76,8 @@ LIVE_OPTIONS = (
     Option("--break-at-report", "", "Stop the guest's CPUs at the kernel's first report, open QEMU's gdb stub, and "
            "keep the guest.", switch=True),
     Option("--gdb", "", "Open QEMU's gdb stub, and say how gdb attaches.", switch=True),
+    Option("--trace-functions", "", "Write which functions of the kernel ran to functions.txt (emulated guests only).",
+           switch=True),
     Option("--shell", "", "Instead of the testcase, a session in its guest (`farm shell`).", switch=True),
 )
 

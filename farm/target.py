@@ -74,11 +74,13 @@ class Target:
         record: Record | None = None,
         ssh_port: int | None = None,
         append: Sequence[str] = (),
+        trace: Path | None = None,
     ) -> None:
         """Nothing is started yet. `directory` gets console.log, qemu.txt, qemu.log and commands.jsonl.
 
         `kernel` is a bzImage, `append` goes to its command line before the machine's own parameters, `record`
-        takes each command instead of commands.jsonl. Raises UserError for a machine that cannot be emulated.
+        takes each command instead of commands.jsonl, `trace` gets QEMU's log of translated kernel code. Raises
+        UserError for a machine that cannot be emulated.
         """
         check_machine(machine)
         self.machine = machine
@@ -98,6 +100,7 @@ class Target:
         self._monitor: Watcher = monitor or Unwatched()
         self._record = record or self._write_record
         self._ssh_port = ssh_port or 0
+        self._trace = trace
         self._append = (*acceleration.parameters, *append)
         self._lock = threading.Lock()
         self._state = State.OFF
@@ -207,7 +210,7 @@ class Target:
     def _power_on(self, replaceable: bool = False) -> None:
         launch = Launch(
             kernel=self._kernel, root=self._image.path, console_fd=-1, qmp_fd=-1,
-            disks=self.disk.files, ssh_port=self._ssh_port)
+            disks=self.disk.files, ssh_port=self._ssh_port, trace=self._trace)
 
         def argv_of(console: int, qmp: int) -> list[str]:
             here = replace(launch, console_fd=console, qmp_fd=qmp)

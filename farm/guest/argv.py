@@ -47,6 +47,8 @@ class Launch:
     disks: Mapping[str, Path]
     # Port on the host's loopback for the guest's ssh; 0 lets the system pick.
     ssh_port: int = 0
+    # Where QEMU writes which of the kernel's code it translates (TCG only); None for not at all.
+    trace: Path | None = None
 
 
 def kernel_command_line(machine: Machine, append: Sequence[str] = ()) -> str:
@@ -83,6 +85,9 @@ def qemu_argv(machine: Machine, accelerator: str, launch: Launch, append: Sequen
         "-device", "virtio-balloon-pci,id=balloon,addr=5",
         # Lets the kernel leave the note by which a memory dump can be read.
         "-device", "vmcoreinfo",
+        # in_asm: a line for each instruction when it is translated, of the kernel's half of the addresses alone.
+        *(["-d", "in_asm", "-dfilter", "0xffff800000000000..0xffffffffffffffff", "-D", str(launch.trace)]
+          if launch.trace else []),
     ]
     for index, namespace in enumerate(machine.namespaces):
         argv += _namespace(namespace, index, launch.disks[namespace.serial])

@@ -62,7 +62,7 @@ class CellRun:
             kernel=session.kernel.image, image=session.image, machine=machine,
             acceleration=session.acceleration, directory=record.directory.path, monitor=self.monitor,
             record=record.directory.record_command, ssh_port=self._option.ssh_port,
-            append=watchdog_parameters(record.pace))
+            append=watchdog_parameters(record.pace), trace=self._live.trace)
         self.target = self._exit.enter_context(target)
         self.monitor.liveness = Liveness(
             lambda: target.patient, Symbols.of(session.kernel.system_map, session.kernel.config))
@@ -170,6 +170,7 @@ class CellRun:
                 self.record.outcome, self.record.title = Outcome.ERROR, str(error)
             raise
         finally:
+            self._live.write_functions()
             self.record.directory.write_reports(self._findings, self._places.text if self._places else None)
             self._write()
 

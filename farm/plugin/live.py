@@ -3,14 +3,20 @@
 import os
 from argparse import Namespace
 from contextlib import suppress
+from pathlib import Path
 
 from farm.deadline import Deadline
 from farm.enter import Entrance, converse, hold, instructions, open_gdb
-from farm.errors import FarmError
+from farm.errors import FarmError, UserError
+from farm.freeze import Symbols
+from farm.host import lease
+from farm.host.accel import TCG
 from farm.model import Outcome
 from farm.monitor import Monitor
 from farm.plugin.record import CellRecord
 from farm.plugin.session import FarmSession
+from farm.reach import FILE as FUNCTIONS
+from farm.reach import functions
 from farm.target import Target
 
 _STOP_SECONDS = 5.0
@@ -26,6 +32,16 @@ class Live:
         self._record = record
         self._monitor = monitor
         self._gdb = ""
+        self._symbols = Symbols.of(session.kernel.system_map, session.kernel.config) if option.trace_functions else None
+        # Where QEMU writes what it translates; None for nowhere.
+        self.trace: Path | None = None
+        if option.trace_functions:
+            if session.acceleration.name != TCG:
+                raise UserError("--trace-functions needs an emulated guest: add --accel tcg.")
+            if self._symbols is None:
+                raise UserError("--trace-functions needs the addresses of the kernel's functions, which only a kernel "
+                                "that the farm built has, and without RANDOMIZE_BASE. Leave --kernel-image out.")
+            self.trace = lease.scratch_directory("trace") / "in_asm.log"
         # The guest's CPUs were stopped at a report: it answers nothing.
         self.stopped = False
 
@@ -89,6 +105,13 @@ class Live:
             finally:
                 path.unlink(missing_ok=True)
             say("the guest is let go")
+
+    def write_functions(self) -> None:
+        """Write which functions ran; to be called when the guest is off."""
+        if self.trace is not None and self.trace.exists() and self._symbols is not None:
+            reached = functions(self.trace, self._symbols)
+            self.trace.unlink()
+            self._record.directory.write_text(FUNCTIONS, "".join(f"{name}\n" for name in reached))
 
     def _lines(self, target: Target, *, kept: bool) -> list[str]:
         return list(instructions(self.entrance(target), self._record.directory.path, kept=kept))

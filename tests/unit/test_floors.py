@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"guest"}),
     frozenset({"stack", "pressure", "workload"}),
     frozenset({"monitor", "expectation", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth",
-               "leaks"}),
+               "leaks", "reach"}),
     frozenset({"verdict", "results", "options", "progress", "trial", "enter", "bisect", "repro", "qualify", "nightly",
                "report"}),
     frozenset({"plugin", "cli", "__main__"}),
