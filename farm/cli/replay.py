@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +53,11 @@ def command(bundle: Path, *, trust: bool, unpack_to: Path | None, as_json: bool,
     if not bundle.is_file():
         raise UserError(f"There is no bundle {bundle}. `farm bundle RUN` writes one.")
     files = _directory(unpack_to)
-    manifest = unpack(bundle, files)
+    try:
+        manifest = unpack(bundle, files)
+    except BaseException:
+        shutil.rmtree(files, ignore_errors=True)  # nothing of a bundle that is refused stays
+        raise
     _show(manifest)
     if unpack_to is not None:
         click.echo(f"unpacked into {unpack_to}: {len(manifest.files)} files, all as the manifest says", err=as_json)

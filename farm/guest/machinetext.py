@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from farm.errors import UserError
-from farm.model import Namespace
+from farm.model import Machine, Namespace
 
 _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 # Options of a namespace that are sizes, by the field that they fill.
@@ -41,6 +41,20 @@ def parse_namespace(text: str) -> Namespace:
             raise UserError(f"the namespace {text!r}: {name}={value} is no number.")
         values[name] = value if name in _NAMESPACE_SIZES else value == "1" if name == "pi_first" else int(value)
     return namespace(values)
+
+
+def namespace_text(one: Namespace) -> str:
+    """The text that `parse_namespace` takes for this namespace; what is at its default is left out."""
+    plain = Namespace(one.serial, one.size_mib)
+    options = [f"size={one.size_mib}M", *([f"zone={one.zone_mib}M"] if one.zone_mib else [])]
+    options += [f"{name}={int(getattr(one, name))}" for name in _NAMESPACE_OPTIONS
+                if name not in _NAMESPACE_SIZES and getattr(one, name) != getattr(plain, name)]
+    return f"{one.serial}:{','.join(options)}"
+
+
+def machine_text(machine: Machine) -> str:
+    """The text that `parse_machine` takes for this machine, its namespaces and parameters apart."""
+    return f"cpus={machine.cpus},memory={machine.memory_mib}M"
 
 
 def parse_machine(text: str) -> dict[str, Any]:

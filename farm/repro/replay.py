@@ -6,6 +6,7 @@ from pathlib import Path
 
 from farm import trial
 from farm.errors import InfrastructureError, UserError
+from farm.guest.machinetext import machine_text, namespace_text
 from farm.host.workdir import data_directory
 from farm.model import Outcome, Verdict
 from farm.options import as_arguments
@@ -58,10 +59,13 @@ def arguments(manifest: Manifest, files: Path, given: Mapping[str, object], *, t
     kernel would have to be built from what a stranger may have written, unless `trust`.
     """
     testcase = _testcase(manifest)
-    kernel = manifest.cell.kernel
+    kernel, machine = manifest.cell.kernel, manifest.cell.machine
     chosen: dict[str, object] = {
         **given, "seed": manifest.cell.seed, "duration": manifest.cell.duration, "rounds": manifest.rounds,
-        "image_recipe": manifest.image_recipe, "flavor": kernel.flavor, "config": kernel.config}
+        "image_recipe": manifest.image_recipe, "flavor": kernel.flavor, "config": kernel.config,
+        # Said outright: the run may have had others than the testcase asks for, and so may the testcase here.
+        "machine": machine_text(machine), "namespace": tuple(map(namespace_text, machine.namespaces)),
+        "stack": manifest.cell.stacks}
     if given.get("kernel_image") is None and archive.KERNEL in manifest.files:
         chosen |= {"kernel_image": files / archive.KERNEL}
     if chosen.get("kernel_image") is not None:

@@ -9,6 +9,7 @@ import tracemalloc
 
 import pytest
 
+from farm.cli.replay import command as replay_command
 from farm.errors import UserError
 from farm.host.cache import Store
 from farm.repro import archive
@@ -180,6 +181,14 @@ def test_more_files_than_any_run_has(files, refused, monkeypatch):
 def test_more_bytes_than_any_run_has(files, refused, monkeypatch):
     monkeypatch.setattr(archive, "MOST_BYTES", 2000)
     assert "larger" in refused(files.items(), padding=bytes(4 << 20))
+
+
+def test_nothing_of_a_refused_bundle_stays(make_bundle, tmp_path):
+    path = make_bundle()
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(UserError):
+        replay_command.callback(path, trust=False, unpack_to=tmp_path / "there", as_json=False)
+    assert not (tmp_path / "there").exists()
 
 
 def test_a_bundle_is_not_written_over_another_file(make_bundle):

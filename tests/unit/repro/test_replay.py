@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from farm.errors import UserError
+from farm.guest.machinetext import namespace_text, parse_namespace
 from farm.host.workdir import data_directory
-from farm.model import KernelId, Outcome, Verdict
+from farm.model import KernelId, Namespace, Outcome, Verdict
 from farm.options import OPTIONS
 from farm.repro.archive import unpack
 from farm.repro.recorded import find, load, without_paths
@@ -39,7 +40,8 @@ def test_the_command_line_is_that_of_the_run(opened):
     assert argv == [
         "run", f"{data_directory('testcases') / 'test_crypt.py'}::test_xfs_on_crypt_on_pi", "--json",
         "--source=debian:linux-source-6.12", f"--patch={directory / 'patches/01.patch'}", "--config=XFS_FS=y",
-        "--seed=7", "--duration=4.0"]
+        "--seed=7", "--duration=4.0", "--machine=cpus=2,memory=512M", "--namespace=data:size=64M",
+        "--namespace=swap:size=32M,pi=1,ms=8", "--stack=data / crypt / ext4"]
 
 
 def test_patches_of_strangers_are_not_built_unasked(opened):
@@ -150,3 +152,10 @@ def test_the_host_is_left_out_of_qemus_arguments(make_run):
     assert without_paths("if=none,file=/a/b.c/d.raw,x=/y") == "if=none,file=d.raw,x=/y"
     assert without_paths("/a/b/bzImage") == "bzImage"
     assert load(make_run()).append == ("workqueue.watchdog_thresh=20",)
+
+
+@pytest.mark.parametrize("namespace", [
+    *CELL.machine.namespaces, Namespace("z", 64, block=4096, zone_mib=16),
+    Namespace("p", 32, pi=3, ms=16, guard=64, pi_first=True)])
+def test_a_namespace_is_said_so_that_it_comes_back(namespace):
+    assert parse_namespace(namespace_text(namespace)) == namespace
