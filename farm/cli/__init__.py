@@ -27,6 +27,8 @@ COMMANDS = {
     "bisect": ("farm.cli.bisect", "Find the commit that brought a bug, or mended it."),
     "bisect-config": ("farm.cli.bisect_config", "Find the configuration options that bring a bug."),
     "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
+    "repro": ("farm.cli.repro", "Read a bug report, and propose the testcases that exercise it."),
+    "reach": ("farm.cli.reach", "Measure which functions of the kernel each testcase reaches."),
     "shell": ("farm.cli.shell", "Enter a guest: the machine, stack and kernel of a testcase or a run."),
     "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),
     "replay": ("farm.cli.replay", "Repeat the run in a bundle."),

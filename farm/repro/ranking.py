@@ -1,0 +1,101 @@
+"""From what a report says to testcases that exercise it, by what each of them was measured to reach. Pure."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from farm.repro.reached import Reached
+from farm.repro.understanding import Understanding
+
+# What the subjects of a report weigh beside its functions, by a function that only runs there and by a stack's word.
+_SUBJECT, _STACK = 2.0, 3.0
+# Of a function that nobody reached by that name (inlined, renamed) the weight goes to those that share this much of it.
+_FAMILY_WORDS = 2
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A testcase that may show what the report is about."""
+
+    testcase: str
+    stacks: tuple[str, ...]
+    # Share of what the report names that it exercises, 0 to 1.
+    share: float
+    # Functions of the report that it reaches, the weightiest first, and subjects.
+    because: tuple[str, ...]
+    flavor: str
+
+
+def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence[str]] | None = None) -> list[Proposal]:
+    """Proposals, best first: of every testcase function its best parameters."""
+    rarity = _rarity(reached)
+    wanted = _wanted(report, reached, rarity)
+    stacks = _stack_words(report, reached)
+    total = sum(wanted.values()) + sum(stacks.values())
+    best: dict[str, Proposal] = {}
+    for testcase, functions in reached.functions.items():
+        text = " / ".join(reached.stacks[testcase])
+        hits = {name: weight for name, weight in wanted.items() if name in functions}
+        words = {word: weight for word, weight in stacks.items() if _has(text, word)}
+        score = sum(hits.values()) + sum(words.values())
+        named = sorted(hits, key=lambda name: (-hits[name], name))[:4]
+        proposal = Proposal(
+            testcase, reached.stacks[testcase], score / total if total else 0.0, (*named, *words),
+            _flavor(report, (flavors or {}).get(testcase.partition("[")[0], ())))
+        place = testcase.partition("[")[0]
+        if proposal.share > 0 and (place not in best or best[place].share < proposal.share):
+            best[place] = proposal
+    return sorted(best.values(), key=lambda one: (-one.share, one.testcase))
+
+
+def _flavor(report: Understanding, possible: Iterable[str]) -> str:
+    allowed = tuple(possible)
+    return next((one for one in report.flavors if not allowed or one in allowed), "base")
+
+
+def _rarity(reached: Reached) -> dict[str, float]:
+    """How much reaching a function says: nothing when every testcase does, most when one alone does."""
+    count = len(reached.functions)
+    return {name: math.log(count / sum(name in one for one in reached.functions.values())) if count else 0.0
+            for name in reached.known}
+
+
+def _wanted(report: Understanding, reached: Reached, rarity: Mapping[str, float]) -> dict[str, float]:
+    """Functions and what reaching each is worth."""
+    found: dict[str, float] = {}
+    for name, weight in report.functions.items():
+        stand_ins = [name] if name in rarity else _family(name, reached.known)
+        for one in stand_ins:
+            found[one] = found.get(one, 0.0) + weight * rarity[one] / len(stand_ins)
+    for subject in report.subjects:
+        much = _SUBJECT * (1 + math.log2(report.concepts[subject.name]))
+        present = [name for name in subject.functions if name in rarity]
+        for one in present:
+            found[one] = found.get(one, 0.0) + much * rarity[one] / len(present)
+    return {name: weight for name, weight in found.items() if weight > 0}
+
+
+def _family(name: str, known: Iterable[str]) -> list[str]:
+    words = [word for word in name.split("_") if word]
+    if len(words) <= _FAMILY_WORDS:
+        return []
+    start = "_".join(words[:_FAMILY_WORDS]) + "_"
+    return [one for one in known if one.lstrip("_").startswith(start)]
+
+
+def _stack_words(report: Understanding, reached: Reached) -> dict[str, float]:
+    """Words of stacks that the report's subjects ask for, worth the more the fewer testcases have them."""
+    texts = [" / ".join(stacks) for stacks in reached.stacks.values()]
+    found: dict[str, float] = {}
+    for subject in report.subjects:
+        present = [word for word in subject.stack if any(_has(text, word) for text in texts)]
+        for word in present:
+            rare = math.log(len(texts) / sum(_has(text, word) for text in texts))
+            much = _STACK * (1 + math.log2(report.concepts[subject.name])) * rare / len(present)
+            found[word] = max(found.get(word, 0.0), much)
+    return {word: weight for word, weight in found.items() if weight > 0}
+
+
+def _has(stack: str, word: str) -> bool:
+    return re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", stack) is not None
