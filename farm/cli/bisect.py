@@ -86,7 +86,11 @@ def start(
 @_DIRECTORY
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
 def resume(directory: Path, *, as_json: bool) -> int:
-    """Go on with the bisection in DIRECTORY, be it of revisions or of configurations."""
+    """Go on with the bisection in DIRECTORY, be it of revisions or of configurations.
+
+    \b
+    Example: farm bisect resume bisections/xfs
+    """
     if holds_config(directory):
         return run_config(load_config(directory), directory, as_json=as_json)
     return _run(load(directory), directory, as_json=as_json)
@@ -98,6 +102,9 @@ def log(directory: Path) -> None:
     """Print what git was told and why.
 
     It can be given to `git bisect replay`: what the farm saw stands in comments.
+
+    \b
+    Example: farm bisect log bisections/xfs > replay.log
     """
     load(directory)
     journal = Journal(directory)

@@ -26,6 +26,9 @@ def command(*, jobs: int | None, as_json: bool, **given: Any) -> None:
 
     The user's tree, its index and its worktrees are never touched: the farm checks revisions out in a work tree
     of its own.
+
+    \b
+    Example: farm build --tree ~/linux --rev v6.12 --flavor lockdep --config KASAN=n
     """
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     workdir = Workdir.default()

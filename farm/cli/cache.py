@@ -57,6 +57,9 @@ def list_items(*, as_json: bool) -> None:
     """List what is in the cache, most recently used last.
 
     Kernels and images are results; trees, outputs (O= directories) and ccache only make the next build quick.
+
+    \b
+    Example: farm cache list
     """
     items = _items()
     if as_json:
@@ -71,7 +74,11 @@ def list_items(*, as_json: bool) -> None:
 @click.option("--max-size", metavar="SIZE", callback=parse_size, required=True, help="What may stay, e.g. 5G.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array of what was removed.")
 def prune(max_size: int, *, as_json: bool) -> None:
-    """Remove what was used least recently until the rest fits; what is in use stays."""
+    """Remove what was used least recently until the rest fits; what is in use stays.
+
+    \b
+    Example: farm cache prune --max-size 20G
+    """
     _store().sweep()
     items = _items()
     left = sum(item.size for item in items)

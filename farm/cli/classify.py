@@ -37,6 +37,9 @@ def command(paths: tuple[str, ...], *, as_json: bool) -> int:
 
     A directory stands for its *.log files, `-` for standard input. Without --json: a table of the findings and, below
     it, each report as it was cut out of its log.
+
+    \b
+    Example: journalctl -k | farm classify --json -
     """
     # A terminal or pipe of another encoding gets escapes instead of characters that it lacks.
     if isinstance(sys.stdout, TextIOWrapper):

@@ -19,6 +19,9 @@ def command(*, as_json: bool) -> int:
     """Show the tools, the disk, the memory and the accelerator of this host.
 
     The exit status is 0 when a run is possible here.
+
+    \b
+    Example: farm doctor
     """
     report = doctor.report(Workdir.default())
     if as_json:

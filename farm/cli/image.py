@@ -14,7 +14,11 @@ from farm.image import build_image
 @click.option("--recipe", default="debian", show_default=True, help="Name of a recipe, or a path to a recipe's folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def command(recipe: str, as_json: bool) -> None:
-    """Build the guest image of a recipe unless it is in the cache."""
+    """Build the guest image of a recipe unless it is in the cache.
+
+    \b
+    Example: farm image --recipe debian
+    """
     workdir = Workdir.default()
     with Console(stderr=True).status("looking for the image") as status:
         store = Store(workdir.root / "store")

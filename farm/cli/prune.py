@@ -20,6 +20,9 @@ def command(keep: int, *, dry_run: bool, database: str, as_json: bool) -> None:
     """Drop consoles and other bulk of cells that passed, but for the latest runs of each plan.
 
     What failed stays whole, and so do all results in the database, and the command that repeats each cell.
+
+    \b
+    Example: farm prune --dry-run
     """
     with Database(database) as opened:
         found = list(prune(opened, keep=keep, dry_run=dry_run))

@@ -46,6 +46,9 @@ def command(names: Sequence[str], *, runs: int, resume: Path | None, as_json: bo
     without any, all of the farm's are tried. The exit status is 0 when every mutant was caught, in nine of ten runs
     and with the right kind of report, and the unmodified kernel passed; 1 when not; 125 or above when that could not
     be asked. Broken off, the same command line goes on where it was.
+
+    \b
+    Example: farm qualify dm-crypt-null-callback --runs 3
     """
     everything = {option.name: given.get(option.name, [] if option.multiple else option.default) for option in OPTIONS}
     known = load_mutants(names)
