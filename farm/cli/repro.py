@@ -66,7 +66,8 @@ def source_for(versions: Sequence[str]) -> str:
     """The source package whose kernel is nearest to the first of these versions."""
     match = re.match(r"(\d+)\.(\d+)", versions[0]) if versions else None
     wanted = (int(match[1]), int(match[2])) if match else _DEFAULT
-    return _SOURCES[min(_SOURCES, key=lambda one: (abs(one[0] - wanted[0]), abs(one[1] - wanted[1])))]
+    # No series has had a hundred releases.
+    return _SOURCES[min(_SOURCES, key=lambda one: abs(100 * (one[0] - wanted[0]) + one[1] - wanted[1]))]
 
 
 def _told(report: Understanding, left_out: Sequence[str]) -> Iterator[str]:

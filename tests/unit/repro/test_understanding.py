@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.cli.repro import source_for
 from farm.errors import UserError
 from farm.repro.ranking import rank
 from farm.repro.reached import Reached, load
@@ -83,6 +84,13 @@ def test_a_function_that_was_inlined_speaks_for_its_family():
 def test_the_words_of_a_stack_tell_what_functions_cannot():
     proposals = rank(understand("DM_CRYPT_FORCE_INLINE makes crypt_convert() fail"), MEASURED)
     assert proposals[0].testcase == "a.py::test_crypt[y]"
+
+
+@pytest.mark.parametrize(("versions", "package"), [
+    ((), "6.12"), (("6.12.3",), "6.12"), (("6.13-rc1", "6.1"), "6.12"), (("4.12",), "6.1"), (("6.3.0",), "6.1"),
+    (("7.0",), "6.12")])
+def test_the_nearest_source_package_is_proposed(versions, package):
+    assert source_for(versions) == f"debian:linux-source-{package}"
 
 
 @pytest.mark.parametrize(("text", "flavor"), [
