@@ -28,6 +28,7 @@ COMMANDS = {
     "bisect-config": ("farm.cli.bisect_config", "Find the configuration options that bring a bug."),
     "tree": ("farm.cli.tree", "Turn a kernel source package into a git tree."),
     "repro": ("farm.cli.repro", "Read a bug report, and propose the testcases that exercise it."),
+    "test-patch": ("farm.cli.testpatch", "Run a testcase without a patch and with it, side by side."),
     "reach": ("farm.cli.reach", "Measure which functions of the kernel each testcase reaches."),
     "shell": ("farm.cli.shell", "Enter a guest: the machine, stack and kernel of a testcase or a run."),
     "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),

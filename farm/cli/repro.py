@@ -13,7 +13,7 @@ import click
 
 from farm.cli.classify import to_json, visible
 from farm.errors import UserError
-from farm.repro.letter import read_letter
+from farm.repro.letter import Letter, read_letter
 from farm.repro.ranking import Proposal, rank
 from farm.repro.reached import load
 from farm.repro.understanding import Understanding, understand
@@ -38,7 +38,7 @@ def command(report: str, *, most: int, as_json: bool) -> None:
     Example: farm repro mail.txt
              journalctl -k | farm repro -
     """
-    letter = read_letter(_read(report), report)
+    letter = read_report(report)
     reached = load()
     understood = understand(letter.text, reached.known)
     proposals = rank(understood, reached)[:most]
@@ -52,11 +52,12 @@ def command(report: str, *, most: int, as_json: bool) -> None:
         click.echo(visible(line))
 
 
-def _read(name: str) -> bytes:
+def read_report(name: str) -> Letter:
+    """The text of a report in a file, or of standard input for `-`. Raises UserError."""
     if name == "-":
-        return sys.stdin.buffer.read()
+        return read_letter(sys.stdin.buffer.read(), "standard input")
     try:
-        return Path(name).read_bytes()
+        return read_letter(Path(name).read_bytes(), name)
     except OSError as error:
         raise UserError(f"The report {name} cannot be read: {error.strerror}. Name a file, or - for standard input."
                         ) from error

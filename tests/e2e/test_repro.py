@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -87,3 +88,21 @@ def test_a_bundle_fails_again_without_the_farm(unpacked, fresh):
 def test_the_keys_of_a_bundle_are_not_those_of_the_cache(unpacked, guest_image):
     assert (unpacked / "client_key").read_bytes() != guest_image.key_file.read_bytes()
     assert (unpacked / "host_key.pub").read_text().strip() != guest_image.host_key
+
+
+def test_a_patch_that_mends_it_is_told_from_the_kernel_without_it(here, bundle):
+    (here / "fix.patch").write_text(reversed_diff(MUTANT.read_text()))
+    done = farm(here, "test-patch", "fix.patch", "--patch", MUTANT, "--testcase", TESTCASE, "--runs", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["symptom"]["function"] == "cryptd_skcipher_complete"
+    assert [one["outcome"] for one in (*told["without"], *told["with"])] == ["fail", "pass"]
+    assert told["tested_by"][-1].startswith("Tested-by: ")
+
+
+def reversed_diff(text):
+    """The diff that takes another one back."""
+    first, second, *body = text[text.index("\n--- a/") + 1:].splitlines(keepends=True)
+    turned = [re.sub(r"-(\S+) \+(\S+)", r"-\2 +\1", line, count=1) if line.startswith("@@") else
+              line.translate({43: 45, 45: 43})[0] + line[1:] for line in body]
+    return "".join([first, second, *turned])
