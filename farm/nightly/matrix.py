@@ -1,6 +1,6 @@
 """From a plan to its cells. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -106,16 +106,20 @@ class Schedule:
 
 def schedule(
     cells: Sequence[PlannedCell], expected: Mapping[str, Expectation], builds: Mapping[tuple[str, str], float], *,
-    parallel: int, budget: float | None,
+    parallel: int, budget: float | None, done: Collection[tuple[str, int]] = (),
 ) -> Schedule:
     """Order the cells, and cut the last ones when they do not fit; first repetitions come before second ones.
 
     `builds` are the expected wall seconds of each kernel and flavor, `budget` are wall seconds, None for no limit.
+    `done` are keys and repetitions of cells that a resumed run has behind it: they take no time and are never cut.
     """
     ordered = sorted(cells, key=lambda cell: (-cell.priority, cell.repetition, rank(cell, expected)))
     runs, cut, built = [], [], set()
     whole = 0.0
     for cell in ordered:
+        if (cell.series.key, cell.repetition) in done:
+            runs.append(cell)
+            continue
         build = (cell.series.kernel, cell.series.flavor)
         cost = expected[cell.series.key].seconds / parallel + (0.0 if build in built else builds[build])
         # What fits is run though something longer before it did not: the time is there.

@@ -4,7 +4,7 @@ import json
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -49,12 +49,12 @@ class Prepared:
     builds: tuple[Series, ...]
     pasts: Mapping[str, Past]
 
-    def schedule(self, spent: float = 0.0) -> Schedule:
-        """What runs in the time that is left, in order."""
+    def schedule(self, spent: float = 0.0, done: Collection[tuple[str, int]] = ()) -> Schedule:
+        """What runs in the time that is left, in order; `done` are keys and repetitions of what has run already."""
         expected = {cell.series.key: expect(cell.series, self.pasts[cell.series.key]) for cell in self.matrix.cells}
         budget = self.plan.hours * 3600 - spent if self.plan.hours else None
         return schedule(self.matrix.cells, expected, build_seconds(self.pasts, self.builds),
-                        parallel=self.plan.parallel, budget=budget)
+                        parallel=self.plan.parallel, budget=budget, done=done)
 
 
 def matrix_of(plan: Plan, base: Path) -> Matrix:
@@ -156,8 +156,9 @@ class Session:
         run = replace(run, number=database.begin(run))
         prepared = prepare(self.plan, matrix, database, run.number)
         recorder = Recorder(self.directory, database, run.number, self._say)
-        made = prepared.schedule(recorder.elapsed)
-        self._tell(prepared, made)
+        done = {(cell.series.key, cell.repetition) for cell in recorder.rows.values() if not cell.series.is_build}
+        made = prepared.schedule(recorder.elapsed, done)
+        self._tell(prepared, made, len(done))
         progress = Progress(made.seconds)
         night = Night(self.plan, self.directory, recorder, prepared.pasts, revisions=about["revisions"],
                       seed=about["seed"], progress=progress)
@@ -185,9 +186,10 @@ class Session:
         write_json(path, about)
         return about
 
-    def _tell(self, prepared: Prepared, made: Schedule) -> None:
+    def _tell(self, prepared: Prepared, made: Schedule, done: int) -> None:
         self._say(f"run directory: {self.directory}")
-        self._say(f"{len(made.cells)} cells, {len(prepared.builds)} builds, about {made.seconds / 60:.0f} min")
+        behind = f", {done} of them done" if done else ""
+        self._say(f"{len(made.cells)} cells{behind}, {len(prepared.builds)} builds, about {made.seconds / 60:.0f} min")
         for cell in made.cut:
             self._say(f"cut, the time does not suffice: {cell.series}")
 

@@ -122,9 +122,10 @@ def cell(name, kernel="6.12", **changes):
     return PlannedCell(Series(kernel, "base", name), f"/t/{name}", **changes)
 
 
-def ordered(*cells, expected, budget=None, build=0.0):
+def ordered(*cells, expected, budget=None, build=0.0, done=()):
     known = {one.series.key: expected[one.series.testcase] for one in cells}
-    made = schedule(cells, known, {(one.series.kernel, "base"): build for one in cells}, parallel=2, budget=budget)
+    made = schedule(cells, known, {(one.series.kernel, "base"): build for one in cells}, parallel=2, budget=budget,
+                    done={(one.series.key, one.repetition) for one in done})
     return [one.series.testcase for one in made.cells], [one.series.testcase for one in made.cut], made.seconds
 
 
@@ -141,6 +142,13 @@ def test_the_budget_cuts_by_priority():
     assert ordered(*cells, expected=EXPECTED, budget=66, build=1.0) == (["new", "long", "short"], ["failed"], 66.0)
     assert ordered(*cells, expected=EXPECTED, budget=30, build=1.0) == (["new", "short", "failed"], ["long"], 18.5)
     assert ordered(*cells, expected=EXPECTED, budget=0.5, build=1.0)[0] == []
+
+
+def test_what_a_resumed_run_has_behind_it_takes_no_time_and_is_not_cut():
+    cells = (cell("long"), cell("short"))
+    assert ordered(*cells, expected=EXPECTED, budget=10, build=1.0) == (["short"], ["long"], 6.0)
+    assert ordered(*cells, expected=EXPECTED, budget=10, build=1.0, done=cells[:1]) == (["long", "short"], [], 6.0)
+    assert ordered(*cells, expected=EXPECTED, budget=0, build=1.0, done=cells) == (["long", "short"], [], 0.0)
 
 
 def test_a_build_is_paid_for_once():
