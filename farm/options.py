@@ -39,8 +39,8 @@ BUILD_OPTIONS = (
     Option("--rev", "REV", "Revision of --tree (default: HEAD)."),
     Option("--patch", "FILE", "Diff, `git format-patch` file or mbox to apply on top; may be repeated.", Path,
            multiple=True),
-    Option("--flavor", "NAME", "Kernel configuration: base, lockdep, kasan, kmemleak, debuginfo, debug, or your own "
-           f"(default: {DEFAULT_FLAVOR}).", default=DEFAULT_FLAVOR),
+    Option("--flavor", "NAME", "Kernel configuration: base, lockdep, kasan, kmemleak, debuginfo, trace, debug, or your "
+           f"own (default: {DEFAULT_FLAVOR}).", default=DEFAULT_FLAVOR),
     Option("--config", "SYMBOL=VALUE", "Set one configuration symbol to y, m, n, a number or a string; may be "
            "repeated.", multiple=True),
     Option("--config-dir", "DIR", "Directory with your own flavors.toml and *.config.j2, searched first; may be "
