@@ -92,7 +92,6 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
     """Collect it from what was written down."""
     assert journal.symptom is not None
     rate = evidence.rate
-    rows = tuple(_row(commit, evidence, journal) for commit in journal.steps)
     subject = request.subject
     options = [*subject.build_options, *subject.run_options]
     shown = request.new if request.settings.fix else commits[0].commit
@@ -101,21 +100,28 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
                  for one in dict.fromkeys([commits[0].commit if len(commits) == 1 else shown, *around])]
     return Report(
         culprits=commits, fix=request.settings.fix, confidence=verdict.confidence, symptom=journal.symptom,
-        seen=rate.seen, runs=rate.seen + rate.missed, proof=verdict.proof, steps=rows,
+        seen=rate.seen, runs=rate.seen + rate.missed, proof=verdict.proof,
+        steps=tuple(_row(commit, evidence, journal) for commit in journal.steps),
         good=request.good, bad=request.bad, reproduce=tuple(reproduce),
         regzbot=_regzbot(request, commits, journal.symptom),
         crash=crash_of(directory, journal.runs, [one.commit for one in commits]), directory=str(directory))
 
 
 def _row(commit: str, evidence: Evidence, journal: Journal) -> Row:
-    step = journal.steps[commit]
-    runs = [run for run in journal.runs if run.commit == commit]
+    answer = journal.steps[commit].answer
     # What later sights of the bug withdrew is shown as what it turned out to be.
-    withdrawn = step.answer is Answer.NO_BUG and evidence.has_bug(commit)
+    withdrawn = answer is Answer.NO_BUG and evidence.has_bug(commit)
+    return row(journal, commit, evidence.history.subjects.get(commit, ""),
+               "bug (withdrawn: no bug)" if withdrawn else answer.value)
+
+
+def row(journal: Journal, name: str, subject: str, answer: str) -> Row:
+    """The row of what the journal knows by that name."""
+    step = journal.steps[name]
+    runs = [run for run in journal.runs if run.commit == name]
     return Row(
-        commit=commit, subject=evidence.history.subjects.get(commit, ""),
-        answer="bug (withdrawn: no bug)" if withdrawn else step.answer.value, confidence=step.confidence,
-        seen=strategy.tally(runs), why=step.why,
+        commit=name, subject=subject, answer=answer, confidence=step.confidence, seen=strategy.tally(runs),
+        why=step.why,
         seconds=max((run.build_seconds for run in runs), default=0.0) + sum(run.run_seconds for run in runs),
         runs=tuple(dict.fromkeys(run.directory for run in runs if run.directory)))
 

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.bisect import strategy
 from farm.bisect.config.candidates import Candidate, Candidates, Difference
 from farm.bisect.config.driver import Result
 from farm.bisect.proof import Proof
-from farm.bisect.report import Row, crash_of
+from farm.bisect.report import Row, crash_of, row
 from farm.bisect.state import Journal
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Symptom
@@ -51,7 +50,8 @@ def make(result: Result, candidates: Candidates, journal: Journal, *, rate: Rate
          directory: Path) -> ConfigReport:
     """Collect it from what was written down."""
     assert journal.symptom is not None
-    rows = tuple(_row(name, candidates, journal) for name in journal.steps)
+    rows = tuple(row(journal, name, _described(candidates.named(name), len(candidates.options)), step.answer.value)
+                 for name, step in journal.steps.items())
     return ConfigReport(
         options=tuple(candidates.settings(result.options)), differences=len(candidates.differences),
         confidence=result.confidence, symptom=journal.symptom, seen=rate.seen, runs=rate.seen + rate.missed,
@@ -70,16 +70,6 @@ def _notes(result: Result) -> tuple[str, ...]:
         names = ", ".join(f"CONFIG_{one}" for one in result.unsure)
         notes.append(f"Nothing can be judged without {names}: whether they matter by themselves is not known.")
     return tuple(notes)
-
-
-def _row(name: str, candidates: Candidates, journal: Journal) -> Row:
-    step = journal.steps[name]
-    runs = [run for run in journal.runs if run.commit == name]
-    return Row(
-        commit=name, subject=_described(candidates.named(name), len(candidates.options)), answer=step.answer.value,
-        confidence=step.confidence, seen=strategy.tally(runs), why=step.why,
-        seconds=max((run.build_seconds for run in runs), default=0.0) + sum(run.run_seconds for run in runs),
-        runs=tuple(dict.fromkeys(run.directory for run in runs if run.directory)))
 
 
 def _described(candidate: Candidate, whole: int) -> str:
