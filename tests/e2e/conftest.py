@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from farm.host import process
 from farm.host.accel import Acceleration
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -26,37 +25,24 @@ PATCHES = Path(__file__).parent / "patches"
 # One kernel with all checks for all who need one; its crash test and its dm-linear have more bugs than Linux has.
 DEBUG = ("--flavor=debug", *(f"--patch={PATCHES / name}.patch" for name in ("lkdtm-more", "dm-linear-leak")))
 
-# That kernel takes longer to build than all others: it is built while guests that need nothing new mostly wait. Those
-# who build in the same kernel tree would wait for its lock, so they come before, and those who need it come last.
-BUILDERS = ("test_build", "test_image", "test_nightly", "test_qualify", "test_repro", "test_run", "test_solve")
+# Two lanes, for two workers of pytest-xdist (--dist loadgroup). In one is who builds in the farm's own kernel trees,
+# looks at what the cache holds, or needs the debug kernel, which takes longer to build than all others; the rest
+# needs nothing but guests of base.
+BUILDERS = ("test_build", "test_bisect", "test_image", "test_nightly", "test_qualify", "test_repro", "test_run",
+            "test_solve")
 DEBUGGERS = ("test_debug_reports", "test_evidence")
 
 
 def _turn(item: pytest.Item) -> int:
     module = item.path.stem
-    return 0 if "e2e" not in item.keywords else 1 if module in BUILDERS else 3 if module in DEBUGGERS else 2
+    return 0 if "e2e" not in item.keywords else 1 if module in BUILDERS else 2 if module in DEBUGGERS else 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
-
-
-@pytest.fixture(scope="session")
-def debug_build() -> Iterator[None]:
-    """Builds the debug kernel with what the guests leave of the host; what goes wrong, its users will see again."""
-    child = process.spawn(["nice", "-n", "19", sys.executable, "-m", "farm", "build", *DEBUG])
-    yield
-    process.stop(child)
-
-
-@pytest.fixture(autouse=True)
-def build_ahead(request: pytest.FixtureRequest) -> None:
-    if _turn(request.node) == 2 and any(map(_is_debugger, request.session.items)):
-        request.getfixturevalue("debug_build")
-
-
-def _is_debugger(item: pytest.Item) -> bool:
-    return _turn(item) == 3
+    for item in items:
+        if turn := _turn(item):
+            item.add_marker(pytest.mark.xdist_group("guests" if turn == 3 else "kernels"))
 
 
 @pytest.fixture(scope="session")

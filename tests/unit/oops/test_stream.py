@@ -29,7 +29,7 @@ _pieces = st.one_of(
 )  # fmt: skip
 _consoles = st.lists(_pieces, max_size=40).map(b"".join)
 _HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
-_slow = settings(max_examples=300, deadline=None, suppress_health_check=_HEALTH)
+_slow = settings(max_examples=300, suppress_health_check=_HEALTH)
 
 
 def _in_chunks(data: bytes, cuts: list[int]) -> list[Finding]:
