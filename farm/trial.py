@@ -32,10 +32,9 @@ class Command:
         self._log = log
         self._began = time.monotonic()
         self._stopped = False
-        first = ["nice", "-n", str(nice)] if nice else []
         with log.open("ab") as errors:
             self._child = process.spawn(
-                [*first, sys.executable, "-m", "farm", *arguments], stdout=subprocess.PIPE, stderr=errors)
+                [sys.executable, "-m", "farm", *arguments], stdout=subprocess.PIPE, stderr=errors, nice=nice)
 
     def stop(self) -> None:
         """End it from another thread; `wait` then returns."""

@@ -17,6 +17,8 @@ from farm.host import lease
 
 # A program asked to end gets this long before it is killed.
 GRACE_SECONDS = 2.0
+# The lowest priority there is.
+_LEAST_NICE = 19
 # Bytes that are taken of a program that is not waited for.
 MOST_HARVEST = 4 << 20
 
@@ -71,13 +73,14 @@ def spawn(
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
+    nice: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own.
+    """Start a program in a session of its own, `nice` steps below our own priority (see nice(2)).
 
     Raises UserError when it is not installed, InfrastructureError when the system cannot start it.
     """
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             list(argv), cwd=cwd, env=environment(env), stdin=stdin, stdout=stdout, stderr=stderr,
             pass_fds=pass_fds, start_new_session=True,
         )
@@ -87,6 +90,28 @@ def spawn(
         raise UserError(f"{argv[0]} is not installed. Run `farm doctor` for the line that installs it.") from error
     except OSError as error:
         raise InfrastructureError(f"cannot start {argv[0]} ({error.strerror})") from error
+    if niceness := min(_LEAST_NICE, os.nice(0) + nice):
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
+        _set_group_niceness(child.pid, niceness)
+    return child
+
+
+def _set_group_niceness(pid: int, niceness: int) -> None:
+    """Give a session the niceness of its processes, which has no meaning outside of it (sched(7), autogroup).
+
+    Who is not root may do so ten times a second (kernel/sched/autogroup.c:proc_sched_autogroup_set_nice).
+    """
+    deadline = Deadline(2)
+    while True:
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
+        except BlockingIOError:
+            if deadline.sleep(0.05):
+                continue
+        except OSError:
+            pass  # the kernel has no such groups, or the program has ended
+        return
 
 
 def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> int:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,19 @@ def test_running_stops_on_an_exception() -> None:
 def test_children_have_a_session_of_their_own() -> None:
     field = process.run(["cat", "/proc/self/stat"], deadline=soon()).stdout.split()
     assert field[5] == field[0] != str(os.getsid(0))
+
+
+def test_niceness_counts_beyond_the_session_and_is_inherited() -> None:
+    groups = Path("/proc/self/autogroup")
+    if not groups.exists():
+        pytest.skip("this kernel does not group processes by session (CONFIG_SCHED_AUTOGROUP)")
+    inner = ("from farm.host import process; child = process.spawn(['sleep', '60']); print(child.pid, flush=True); "
+             "child.wait()")
+    with process.running(process.spawn([sys.executable, "-c", inner], stdout=subprocess.PIPE, nice=7)) as child:
+        assert child.stdout is not None
+        for pid in (child.pid, int(child.stdout.readline())):
+            assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.nice(0) + 7)
+            assert Path(f"/proc/{pid}/autogroup").read_text().split()[-1] == str(min(19, os.nice(0) + 7))
 
 
 @pytest.mark.parametrize("variable", ["MAKEFLAGS", "MFLAGS", "MAKELEVEL"])
