@@ -45,13 +45,13 @@ def resolve(tree: Path, rev: str, workdir: Workdir) -> str:
 
 
 @contextmanager
-def alone_in(directory: Path) -> Iterator[None]:
-    """Be the only process that bisects in a directory, which is made when missing. Raises UserError."""
+def alone_in(directory: Path, doing: str = "bisects") -> Iterator[None]:
+    """Be the only process that works in a directory, which is made when missing. Raises UserError."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / "lock").acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"another process bisects in {directory}.") from error
+        raise UserError(f"another process {doing} in {directory}.") from error
     except OSError as error:
         raise UserError(f"--dir {directory} cannot be made or written to: {error.strerror}.") from error
     with lock:

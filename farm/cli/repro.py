@@ -1,18 +1,22 @@
-"""`farm repro`: from a report to the testcases that may show it."""
+"""`farm repro`: from a report to the testcases that may show it, and with `--run` to its failure."""
 
 import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from farm.cli.classify import to_json, visible
+from farm.cli.options import options
+from farm.cli.reproduce import Request, reproduce
 from farm.errors import UserError
+from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro.letter import Letter, read_letter
 from farm.repro.ranking import Proposal, rank
 from farm.repro.reached import load
@@ -23,20 +27,44 @@ _SOURCES = {(6, 12): "debian:linux-source-6.12", (6, 1): "debian:linux-source-6.
 _DEFAULT = (6, 12)
 
 
+_TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--ssh-port", "--runs-dir"))
+
+
 @click.command()
 @click.argument("report", metavar="REPORT")
 @click.option("-n", "--most", type=click.IntRange(1, 100), default=5, show_default=True, metavar="N",
-              help="Proposals that are shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(report: str, *, most: int, as_json: bool) -> None:
+              help="Proposals that are shown, and run.")
+@click.option("--run", "run_them", is_flag=True, help="Run the proposals, in this order, until one shows the failure "
+              "of the report; then look for the smallest setup that does.")
+@click.option("--tries", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+              help="Times that all proposals are run before giving up.")
+@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
+              help="Runs of the smallest setup, for the rate.")
+@click.option("--budget", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="MINUTES",
+              help="Time of runs after which no new one begins, but for those of --runs.")
+@click.option("--dir", "directory", type=Path, metavar="DIR",
+              help="Directory of the reproduction.  [default: one below `reproductions`, named after what is asked]")
+@options(_TABLE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; progress goes to stderr.")
+def command(
+    report: str, *, most: int, run_them: bool, tries: int, runs: int, budget: float, directory: Path | None,
+    as_json: bool, **given: Any,
+) -> int:
     """Read a bug report, say what was understood, and propose the testcases that exercise it.
 
     REPORT is a file, or - for standard input: a mail, an mbox, the text of a bugzilla entry, or a console log. The
     order of the proposals comes from measurements: which functions each testcase reaches (`farm reach`).
 
+    With --run they are run, on the kernel that the options name or else on Debian's nearest to the report's. The same
+    failure is one of the kind and in the function that the report's crash report has or, without one, of the kind that
+    its words speak of; any other is told, and not taken for it. The exit status is 0 when it showed, 1 when every
+    proposal was run and none did, 125 when some could not be judged, 128 and above when the host or the request is to
+    blame. After an interruption the same command goes on where it was.
+
     \b
     Example: farm repro mail.txt
              journalctl -k | farm repro -
+             farm repro mail.txt --run --tree ~/linux --rev v6.12
     """
     letter = read_report(report)
     reached = load()
@@ -45,11 +73,21 @@ def command(report: str, *, most: int, as_json: bool) -> None:
     if not proposals:
         raise UserError(f"{report} names nothing that a testcase of the farm reaches: no function, no subject. "
                         "`farm classify` reads crash reports of any subsystem.")
-    if as_json:
-        click.echo(json.dumps(_as_json(understood, proposals, letter.left_out)))
-        return
-    for line in [*_told(understood, letter.left_out), "", *_proposed(understood, proposals)]:
-        click.echo(visible(line))
+    source = click.get_current_context().get_parameter_source("flavor")
+    given |= {"source": _source(given, understood.versions), "flavor": given["flavor"] if source is
+              ParameterSource.COMMANDLINE else None}
+    about = _as_json(understood, proposals, letter.left_out, given)
+    if as_json and not run_them:
+        click.echo(json.dumps(about))
+    else:
+        for line in [*_told(understood, letter.left_out), "", *_proposed(understood, proposals, given)]:
+            click.echo(visible(line), err=as_json)
+    if not run_them:
+        return 0
+    click.echo("", err=as_json)
+    return reproduce(
+        Request(report, letter.text, understood, tuple(proposals), given, tries, runs, budget * 60, directory),
+        about if as_json else None)
 
 
 def read_report(name: str) -> Letter:
@@ -82,6 +120,7 @@ def _told(report: Understanding, left_out: Sequence[str]) -> Iterator[str]:
         "functions": ", ".join(f"{name} ({report.how(name)})" for name, _ in functions),
         "subjects": ", ".join(f"{name} ({count} times)" for name, count in
                               sorted(report.concepts.items(), key=lambda item: -item[1])),
+        "failure": ", ".join(f"{name} ({count} times)" for name, count in report.failures.items()),
         "devices": ", ".join(report.targets), "ciphers": ", ".join(report.ciphers[:6]),
         "configuration": ", ".join(report.config[:8]), "commits": ", ".join(report.commits[:6]),
         "regression": ", ".join(report.regressions[:4]),
@@ -91,24 +130,34 @@ def _told(report: Understanding, left_out: Sequence[str]) -> Iterator[str]:
     yield from (f"note: {what}." for what in left_out)
 
 
-def _proposed(report: Understanding, proposals: Sequence[Proposal]) -> Iterator[str]:
+def _proposed(report: Understanding, proposals: Sequence[Proposal], given: Mapping[str, Any]) -> Iterator[str]:
     for place, one in enumerate(proposals, 1):
         yield f"{place}. {one.testcase}  ({one.share:.0%} of what is named)"
         yield f"   stacks: {'; '.join(one.stacks) or 'none'}"
         yield f"   reaches {', '.join(one.because)}"
-        yield f"   {shlex.join(_command(report, one))}"
+        yield f"   {shlex.join(_command(one, given))}"
 
 
-def _command(report: Understanding, one: Proposal) -> list[str]:
-    source = source_for(report.versions)
-    return ["farm", "run", one.testcase, *([f"--flavor={one.flavor}"] if one.flavor != "base" else []),
-            *([f"--source={source}"] if source != _SOURCES[_DEFAULT] else [])]
+def _source(given: Mapping[str, Any], versions: Sequence[str]) -> str | None:
+    """The source package, unless the user names another kernel; None for the default one."""
+    if given["tree"] or given["source"] or given["kernel_image"]:
+        named: str | None = given["source"]
+        return named
+    nearest = source_for(versions)
+    return nearest if nearest != _SOURCES[_DEFAULT] else None
 
 
-def _as_json(report: Understanding, proposals: Sequence[Proposal], left_out: Sequence[str]) -> dict[str, Any]:
+def _command(one: Proposal, given: Mapping[str, Any]) -> list[str]:
+    return ["farm", "run", one.testcase, *as_arguments({**given, "flavor": given["flavor"] or one.flavor}, _TABLE)]
+
+
+def _as_json(
+    report: Understanding, proposals: Sequence[Proposal], left_out: Sequence[str], given: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "findings": [to_json("", one) for one in report.findings], "kernels": report.versions,
-        "functions": dict(report.functions), "subjects": dict(report.concepts), "devices": report.targets,
+        "functions": dict(report.functions), "subjects": dict(report.concepts),
+        "failures": dict(report.failures), "devices": report.targets,
         "ciphers": report.ciphers, "config": report.config, "commits": report.commits,
         "regressions": report.regressions, "doubts": [*report.doubts, *left_out], "flavors": report.flavors,
-        "proposals": [{**asdict(one), "command": _command(report, one)} for one in proposals]}
+        "proposals": [{**asdict(one), "command": _command(one, given)} for one in proposals]}

@@ -122,6 +122,7 @@ class CellRun:
 
     def slab_growth(self, target: Target) -> SlabGrowth:
         """Watches the slab caches; what grows becomes a suspicion."""
+        self.record.repeats = True
         return SlabGrowth(target, rounds=self._option.rounds, pace=target.pace,
                           suspect=self.record.suspicions.append)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from farm.model import Finding
 from farm.oops import classify
+from farm.repro.failures import spoken_of
 
 # How much a function counts that a crash report names as the place, that is in its trace, or that is only mentioned.
 _PLACE, _TRACE, _MENTIONED = 6.0, 3.0, 1.0
@@ -105,6 +106,8 @@ class Understanding:
     functions: Mapping[str, float]
     # Subjects by name -> how often they are mentioned.
     concepts: Mapping[str, int]
+    # Kinds of failure in words -> how often it speaks of them, most often first.
+    failures: Mapping[str, int]
     commits: tuple[str, ...]
     config: tuple[str, ...]
     ciphers: tuple[str, ...]
@@ -142,7 +145,7 @@ def understand(text: str, known: frozenset[str] = frozenset()) -> Understanding:
     versions = tuple(dict.fromkeys([*(one.kernel for one in findings if one.kernel), *_VERSION.findall(plain)]))
     concepts = {one.name: len(found) for one in CONCEPTS if (found := one.words.findall(plain))}
     return Understanding(
-        findings, versions, _functions(plain, findings, known), concepts,
+        findings, versions, _functions(plain, findings, known), concepts, spoken_of(plain),
         commits=_unique(first or second for first, second in _COMMIT.findall(plain)),
         config=_unique(_CONFIG.findall(plain)), ciphers=_unique(_CIPHER.findall(plain)),
         targets=_unique(_TARGET.findall(plain)), regressions=_unique(_REGRESSION.findall(plain)),

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from farm.host.workdir import data_directory
+
+# A text that speaks of dm-crypt, which is all that a report has to do.
+MENTION = str(data_directory("testcases") / "mutants/dm-crypt-null-callback.patch")
+
 
 @pytest.fixture
 def farm(tmp_path):
@@ -63,6 +68,10 @@ def check(done, *words):
     (["repro", "/nowhere"], ["/nowhere", "No such file"]),
     (["repro", "/dev/null"], ["is empty"]),
     (["repro", "/etc/hostname"], ["names nothing that a testcase of the farm reaches"]),
+    (["repro", MENTION, "--run", "--patch", "/nowhere.patch"], ["/nowhere.patch"]),
+    (["repro", MENTION, "--run", "--rev", "v6.12"], ["--rev v6.12 needs --tree"]),
+    (["repro", MENTION, "--run", "--tree", "/nowhere"], ["/nowhere"]),
+    (["repro", MENTION, "--run", "--dir", "/proc/no"], ["--dir /proc/no"]),
     (["reach", "test_nothing.py"], ["no testcase test_nothing.py"]),
     (["reach", "--from", "."], ["Nothing was measured"]),
     (["test-patch", "/nowhere.patch", "--testcase", "test_swap.py"], ["/nowhere.patch"]),

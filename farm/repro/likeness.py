@@ -1,0 +1,91 @@
+"""Which failure of a run is the one that a report is about. Pure.
+
+A report with a crash report is matched by that: the kind, and the function or one of the other's trace, because the
+compiler inlines differently in another version. One without speaks of a kind of failure in words; then a failure of
+that kind counts when it touches what the report is about. Any other failure is told, and not taken for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from farm.model import Finding
+from farm.oops import KINDS
+from farm.repro.failures import FAILURES
+from farm.repro.recorded import Recorded, finding_of
+from farm.repro.understanding import Understanding
+
+# Frames of a trace that count; further out everything has to do with everything.
+_FRAMES = 12
+# Not the kernel's own reports, or such as say nothing of what was wrong.
+_VAGUE = frozenset({"oom", "other", "reboot"})
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What counts as the failure of a report."""
+
+    report: Understanding
+    # Kinds that count where the report has no crash report; empty: whatever the kernel reports.
+    kinds: frozenset[str]
+    # What the report speaks of, in words.
+    spoken: str = ""
+
+    def covers(self, seen: Finding) -> bool:
+        """Whether a failure is the one that the report is about."""
+        if self.report.findings:
+            return any(_same(one, seen) for one in self.report.findings)
+        trace = _trace(seen)
+        if self.kinds:
+            return seen.kind in self.kinds and (not trace or self._touches(trace))
+        return seen.kind in KINDS and seen.kind not in _VAGUE and self._touches(trace)
+
+    def _touches(self, trace: Sequence[str]) -> bool:
+        """Whether a trace has to do with the functions or the subjects of the report."""
+        subjects = self.report.subjects
+        return any(name in self.report.functions or any(name in one.functions or one.words.search(name)
+                                                        for one in subjects) for name in trace)
+
+    @property
+    def text(self) -> str:
+        """What counts, in a sentence."""
+        if self.report.findings:
+            names = dict.fromkeys(f"{one.kind} in {one.function}" if one.function else one.kind
+                                  for one in self.report.findings)
+            return f"the kind and place of its crash report: {', '.join(names)}"
+        place = "in a function that it names or that belongs to its subjects"
+        if not self.kinds:
+            return f"it names no kind of failure, so any crash report {place}"
+        return f"it speaks of {self.spoken}, so {', '.join(sorted(self.kinds))}; {place} where a trace says which"
+
+
+def likeness(report: Understanding) -> Likeness:
+    """What counts for a report: its crash reports, else the failure that it speaks of most."""
+    spoken = _most(report.failures) if not report.findings else []
+    chosen = [one for one in FAILURES if one.name in spoken]
+    return Likeness(report, frozenset().union(*(one.kinds for one in chosen)), " and ".join(spoken))
+
+
+def _most(failures: Mapping[str, int]) -> list[str]:
+    return [name for name, count in failures.items() if count == max(failures.values())]
+
+
+def _same(reported: Finding, seen: Finding) -> bool:
+    if reported.kind != seen.kind and not set(reported.alt_titles) & set(seen.alt_titles):
+        return False
+    if not reported.function or not seen.function:
+        return True
+    return seen.function in _trace(reported) or reported.function in _trace(seen)
+
+
+def _trace(one: Finding) -> list[str]:
+    """The function of a report, and those of its trace that are no machinery, innermost first."""
+    frames = [frame.function for frame in one.frames if not frame.generic][:_FRAMES]
+    return [one.function, *frames] if one.function else frames
+
+
+def failures_of(run: Recorded) -> list[Finding]:
+    """What a run that failed showed: what ended it, then all its crash reports."""
+    found = [finding_of(one) for one in run.findings]
+    if run.cause is None or any((one.kind, one.title) == (run.cause.kind, run.cause.title) for one in found):
+        return found
+    return [Finding(run.cause.kind, run.cause.title, run.cause.function), *found]
