@@ -9,6 +9,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,21 @@ class Reproduction:
         Whatever was raised, the same call goes on from there.
         """
         with alone_in(self._directory, "reproduces"):
-            path, asked = self._directory / REQUEST, self._plan.request(report)
-            if path.exists() and json.loads(path.read_bytes()) != asked:
-                raise UserError(f"{self._directory} holds the reproduction of something else. Choose another --dir.")
-            write_json(path, asked)
+            self._claim(self._plan.request(report))
             self._journal = Journal(self._directory)
             self._find()
             if self._journal.shown is not None:
                 self._shrink(self._journal.shown)
             return self._result()
+
+    def _claim(self, asked: Mapping[str, Any]) -> None:
+        """Write down what is asked, or see that it is what was asked before. Raises UserError."""
+        path, known = self._directory / REQUEST, None
+        with suppress(ValueError):
+            known = json.loads(path.read_bytes()) if path.exists() else asked
+        if known != asked:
+            raise UserError(f"{self._directory} holds the reproduction of something else. Choose another --dir.")
+        write_json(path, asked)
 
     # -- finding
 

@@ -30,7 +30,7 @@ def shrink(shows, start=START, first=ALWAYS, rated=3, most=200):
 
 def test_what_does_not_matter_is_taken_away():
     found, runs, _ = shrink(lambda one, _: any("crypt" in text for text in one.stacks))
-    assert (found.duration, found.cpus, found.memory_mib, found.loads) == (1.0, 1, 128, 1)
+    assert (found.duration, found.cpus, found.memory_mib, found.loads) == (1.0, 1, 192, 1)
     assert len(found.stacks) == len(found.namespaces) == 1
     assert "crypt" in found.stacks[0]
     assert "xfs" not in found.stacks[0]
