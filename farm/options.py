@@ -65,7 +65,7 @@ RUN_OPTIONS = (
            multiple=True),
     Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
     Option("--dump-memory", "", "On failure, keep a dump of the guest's memory, and of a kernel with debug information "
-           "what blocked tasks wait for.", switch=True),
+           "what it tells (`farm dump`).", switch=True),
     Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),
 )
 

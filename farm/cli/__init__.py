@@ -31,6 +31,7 @@ COMMANDS = {
     "test-patch": ("farm.cli.testpatch", "Run a testcase without a patch and with it, side by side."),
     "reach": ("farm.cli.reach", "Measure which functions of the kernel each testcase reaches."),
     "shell": ("farm.cli.shell", "Enter a guest: the machine, stack and kernel of a testcase or a run."),
+    "dump": ("farm.cli.dump", "Read a guest's memory: blocked tasks, I/O in flight, device-mapper tables."),
     "bundle": ("farm.cli.bundle", "Write a run as one file that travels."),
     "replay": ("farm.cli.replay", "Repeat the run in a bundle."),
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),

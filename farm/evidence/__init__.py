@@ -6,6 +6,6 @@ deadline.
 
 from farm.evidence.collect import TOTAL_SECONDS, collect
 from farm.evidence.decode import Places, decode
-from farm.evidence.memory import blocked_tasks
+from farm.evidence.memory import memory
 
-__all__ = ["TOTAL_SECONDS", "Places", "blocked_tasks", "collect", "decode"]
+__all__ = ["TOTAL_SECONDS", "Places", "collect", "decode", "memory"]

@@ -28,7 +28,7 @@ _SYMBOL = re.compile(
 # One line of what the script says: our number, the function, its places.
 _DECODED = re.compile(r"(?P<number>\d+) \S+ \((?P<places>[^()]*(?:\(discriminator \d+\)[^()]*)*)\) *")
 # Where the tree is in debug information: as `Make.prefix_maps` calls it, or, in assembly, where it was compiled.
-_TREE = re.compile(r"^(?:/build|.*/trees/[^/]+/work)/")
+_TREE = re.compile(r"^(?:/build|.*/trees/[^/]+/work|(?:\.\./)+work)/")
 _DISCRIMINATOR = re.compile(r" \(discriminator \d+\)")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from farm.deadline import Deadline
 from farm.errors import FarmError
-from farm.evidence import TOTAL_SECONDS, Places, blocked_tasks, collect, decode
+from farm.evidence import TOTAL_SECONDS, Places, collect, decode, memory
 from farm.kernel import Kernel
 from farm.leaks import KIND as LEAK
 from farm.leaks import LeakDetector
@@ -55,7 +55,7 @@ def collect_evidence(
     total = Deadline(TOTAL_SECONDS)
     collect(target.patient, directory.evidence, directory.console, total)
     if dump_memory:
-        blocked_tasks(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
+        memory(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
     if kernel.vmlinux is None:
         return None
     return decode([finding.text for finding in monitor.findings], kernel.vmlinux, kernel.decoder, total)

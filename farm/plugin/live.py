@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farm.deadline import Deadline
+from farm.dump import answer_requests
 from farm.enter import Entrance, converse, hold, instructions, open_gdb
 from farm.errors import FarmError, UserError
 from farm.freeze import Symbols
@@ -82,7 +83,7 @@ class Live:
             say(f"stacks:  {'; '.join(map(str, self._record.stacks)) or 'none'}", *self._lines(target, kept=False))
             path = self.entrance(target).write(self._record.directory.path)
             try:
-                status = converse(self.entrance(target), lambda: not target.alive)
+                status = converse(self.entrance(target), lambda: self._asked(target) or not target.alive)
             finally:
                 path.unlink(missing_ok=True)
             say(f"the session ended with status {status}")
@@ -101,10 +102,15 @@ class Live:
             try:
                 say(f"kept after: {self._record.title}", *([_STOPPED] if self.stopped else []),
                     *self._lines(target, kept=True))
-                hold(target, lambda: not path.exists())
+                hold(target, lambda: self._asked(target) or not path.exists())
             finally:
                 path.unlink(missing_ok=True)
             say("the guest is let go")
+
+    def _asked(self, target: Target) -> bool:
+        """Do what others ask of a guest that is kept; the guest stays."""
+        answer_requests(target, self._record.directory.path)
+        return False
 
     def write_functions(self) -> None:
         """Write which functions ran; to be called when the guest is off."""

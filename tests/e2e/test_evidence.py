@@ -1,6 +1,9 @@
 """What is left of a failure on a real guest: its memory read, its stacks decoded, and an end when nobody answers."""
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,23 +21,31 @@ import pytest
 
 pytestmark = pytest.mark.machine(cpus=2, memory="512M")
 '''
-# A task that sleeps for ever in LKDTM, a write that a suspended device holds back, and reads that the disk does not
-# answer; then a warning, because the kernel's own watchdog for hung tasks would take minutes here.
+# A task that sleeps for ever in LKDTM, a write that a suspended device holds back, reads that the disk does not
+# answer, also those of dm-crypt on dm-integrity; then a warning, because the kernel's own watchdog for hung tasks would
+# take minutes here.
 BLOCKED = HEAD + '''
 CRASH = "/sys/kernel/debug/provoke-crash/DIRECT"
-SLOW = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0) | {"device": "disk1", "bps": 512}
+SLOW = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0) | {"bps": 512}
 
 @pytest.mark.namespace("data", size="64M")
 @pytest.mark.namespace("slow", size="64M")
+@pytest.mark.namespace("sealed", size="64M", block=4096)
+@pytest.mark.namespace("pi", size="32M", block=512, pi=1, ms=8)
 @pytest.mark.stack("data / linear")
-def test_blocked(target, stack):
+@pytest.mark.stack("sealed / integrity / crypt:sector_size=4096")
+def test_blocked(target, stacks):
     from farm.deadline import Deadline
 
-    target.qmp.execute("block_set_io_throttle", SLOW, deadline=Deadline(10))
-    target.run(["dmsetup", "suspend", "--noflush", "--nolockfs", os.path.basename(stack.device)])
+    held, sealed = stacks["data"].device, stacks["sealed"].device
+    for disk in ("disk1", "disk2"):
+        target.qmp.execute("block_set_io_throttle", SLOW | {"device": disk}, deadline=Deadline(10))
+    target.run(["dmsetup", "suspend", "--noflush", "--nolockfs", os.path.basename(held)])
     target.run(f"""(
-        dd if=/dev/zero of={stack.device} bs=4096 count=1 seek=1000 oflag=direct &
+        dd if=/dev/zero of={held} bs=4096 count=1 seek=1000 oflag=direct &
         dd if={target.block_device('slow')} of=/dev/null bs=4096 count=9 skip=500 iflag=direct &
+        dd if=/dev/zero of={sealed} bs=4096 count=9 seek=700 oflag=direct &
+        dd if={sealed} of=/dev/null bs=4096 count=9 skip=300 iflag=direct &
         echo HUNG_TASK >{CRASH} &
         sleep 3; echo WARNING >{CRASH}) >/dev/null 2>&1 </dev/null; sleep 60""", check=False)
 '''
@@ -56,7 +67,7 @@ def result(farm_run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def blocked(result: dict[str, Any]) -> str:
-    return str((result["directory"] / "evidence/blocked-tasks.txt").read_text())
+    return str((result["directory"] / "evidence/dump.txt").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +92,38 @@ class TestWithDebugInformation:
     def test_the_request_that_the_disk_does_not_answer(self, blocked: str) -> None:
         assert re.search(
             r"^nvme\w+: request \w+ tag \d+ READ of 8 sectors at sector 40\d\d, first bio", blocked, re.MULTILINE)
+
+    def test_dm_crypt_over_dm_integrity(self, blocked: str) -> None:
+        integrity, crypt = (blocked.partition(f" {name}")[2].partition("\ndm-")[0] for name in (
+            "farm-sealed-1-integrity", "farm-sealed-2-crypt"))
+        assert "(CRYPT-INTEGRITY-farm-sealed-1-integrity), active\n" in integrity
+        assert re.search(r"^  0 1\d+ integrity\n    mode journal, tag size 4, checksum crc32c, blocks of 4096 bytes, "
+                         r"metadata on (nvme\w+)\n    journal: .*  on \1\b", integrity, re.MULTILINE | re.DOTALL)
+        assert re.search(r"in progress: 8 sectors at sector 24\d\d", integrity)
+        assert re.search(r"^    cipher aes-xts-plain64, by \S*xts\S*aes\S*, sector size 4096, IV offset 0", crypt,
+                         re.MULTILINE)
+        assert "key: valid, 64 bytes" in crypt
+        assert re.search(r"^  on dm-\d+$", crypt, re.MULTILINE)
+
+    def test_what_waits_for_them(self, blocked: str) -> None:
+        assert re.search(
+            r"has bio \w+ READ of 8 sectors at sector 24\d\d of dm-\d+,.*`bio` of submit_bio_wait", blocked)
+        assert re.search(r"^nvme\w+: request .* of nvme\w+, ends in integrity_end_io$", blocked, re.MULTILINE)
+        assert re.search(r"^dm-\d+: \d+ sectors, blocks of 4096 bytes, in flight: 1 reads", blocked, re.MULTILINE)
+
+    def test_profiles_of_integrity(self, blocked: str) -> None:
+        assert "integrity: T10-DIF-TYPE1-CRC, 8 bytes for each 512, tag size 2, flags: " in blocked
+
+    def test_it_can_be_read_again_later(self, result: dict[str, Any], blocked: str) -> None:
+        done = subprocess.run([sys.executable, "-m", "farm", "dump", str(result["directory"].parent)], check=False,
+                              capture_output=True, text=True, timeout=300)
+        assert (done.stdout, done.stderr) == (blocked, "")
+        # The test's own program has a build id too.
+        other = subprocess.run(
+            [sys.executable, "-m", "farm", "dump", str(result["directory"]), "--vmlinux", shutil.which("ls")],
+            check=False, capture_output=True, text=True, timeout=60)
+        assert other.returncode == 129
+        assert "is of another build" in other.stderr
 
     def test_the_report_is_decoded_beside_the_raw_one(self, result: dict[str, Any]) -> None:
         (raw,) = result["directory"].glob("reports/01-warning.txt")
@@ -115,7 +158,7 @@ class TestWhoDoesNotAnswer:
         assert result["durations"]["evidence"] <= 60
         for name in ("registers.txt", "dmesg.txt", "sysrq-w.txt"):
             assert self.read(result, name).startswith("not collected: QEMU is stopped")
-        assert self.read(result, "blocked-tasks.txt").startswith("not dumped: QEMU is stopped")
+        assert self.read(result, "dump.txt").startswith("not dumped: QEMU is stopped")
         assert not (result["directory"] / "evidence/vmcore").exists()
 
     def test_ssh_that_never_answers(self, results: dict[str, Any]) -> None:
@@ -124,5 +167,5 @@ class TestWhoDoesNotAnswer:
         assert self.read(result, "dmesg.txt") == "not collected: no answer within 8 s\n"
         assert "CPU#1" in self.read(result, "registers.txt")
         assert "sysrq: Show Blocked State" in self.read(result, "sysrq-w.txt")
-        assert "built without debug information" in self.read(result, "blocked-tasks.txt")
+        assert "built without debug information" in self.read(result, "dump.txt")
         assert (result["directory"] / "evidence/vmcore").stat().st_size > 64 << 20

@@ -10,6 +10,7 @@ import time
 import pexpect
 import pytest
 
+from farm.evidence.elf import vmcoreinfo
 from tests.e2e.leftovers import bearers
 
 pytestmark = pytest.mark.e2e
@@ -95,6 +96,13 @@ def test_a_kept_guest_is_entered_and_let_go(tmp_path, environment, kept):
     assert entered.returncode == 3, entered.stderr
     assert int(entered.stdout) > 0
     assert child.poll() is None
+    # A dump is taken of it, and the guest goes on; this kernel cannot tell what it means.
+    refused = farm(tmp_path, environment, "dump", "live")
+    assert "was not asked: this kernel was built without debug information" in refused.stderr
+    dumped = farm(tmp_path, environment, "dump", "live", "--output=here.vmcore")
+    assert "here.vmcore was not read: this kernel was built without debug information" in dumped.stderr
+    assert "OSRELEASE" in vmcoreinfo(tmp_path / "here.vmcore")
+    assert farm(tmp_path, environment, "shell", "--attach", run, input="echo alive\n").stdout == "alive\n"
     assert farm(tmp_path, environment, "shell", "--attach", run, "--end").returncode == 0
     rest, _ = child.communicate(timeout=120)
     assert child.returncode == 1

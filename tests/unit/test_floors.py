@@ -21,8 +21,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"stack", "pressure", "workload"}),
     frozenset({"monitor", "expectation", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth",
                "leaks", "reach"}),
-    frozenset({"verdict", "results", "options", "progress", "trial", "enter", "bisect", "repro", "qualify", "nightly",
-               "report"}),
+    frozenset({"verdict", "results", "options", "progress", "trial", "enter", "dump", "bisect", "repro", "qualify",
+               "nightly", "report"}),
     frozenset({"plugin", "cli", "__main__"}),
 )
 # Floors whose parts do not know of each other.

@@ -9,7 +9,7 @@ import pytest
 from farm.deadline import Deadline
 from farm.errors import HangError, InfrastructureError
 from farm.evidence.collect import _Source, collect, panicked, without_empty, write
-from farm.evidence.memory import blocked_tasks
+from farm.evidence.memory import memory
 from farm.evidence.questions import QEMU_QUERIES, SCRIPTS, SYSRQ_KEYS, _each
 from farm.guest.patient import Patient
 from farm.guest.shell import ConnectionLostError
@@ -20,14 +20,14 @@ NOBODY = Patient(None, None)
 def test_every_file_says_why_there_is_nothing_in_it(tmp_path: Path) -> None:
     (tmp_path / "console.log").write_text("")
     collect(NOBODY, tmp_path / "evidence", tmp_path / "console.log", Deadline(60))
-    blocked_tasks(NOBODY, tmp_path / "evidence", 1, None, Deadline(60))
+    memory(NOBODY, tmp_path / "evidence", 1, None, Deadline(60))
     said = {path.name: path.read_text() for path in (tmp_path / "evidence").iterdir()}
     assert said.keys() == {
-        *QEMU_QUERIES, *SCRIPTS, *(f"sysrq-{key}.txt" for key in SYSRQ_KEYS), "blocked-tasks.txt"}
+        *QEMU_QUERIES, *SCRIPTS, *(f"sysrq-{key}.txt" for key in SYSRQ_KEYS), "dump.txt"}
     assert said["registers.txt"] == "not collected: QEMU does not run\n"
     assert said["sysrq-w.txt"] == "not collected: QEMU does not run\n"
     assert said["dmesg.txt"] == "not collected: QEMU does not run\n"
-    assert said["blocked-tasks.txt"] == "not dumped: QEMU does not run\n"
+    assert said["dump.txt"] == "not dumped: QEMU does not run\n"
 
 
 class Deaf(Patient):

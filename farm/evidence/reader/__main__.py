@@ -1,0 +1,50 @@
+"""Print what a dump tells, part by part; say in a sentence why there is nothing, or no more, to tell."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from farm.evidence.reader import disks, inflight, tables, tasks
+
+# Title -> what yields its lines; for drgn's own types there are no stubs.
+PARTS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "blocked tasks (state D)": tasks.blocked,
+    "block requests in flight": inflight.requests,
+    "bios held back by suspended device-mapper devices": inflight.held_back,
+    "disks": disks.disks,
+    "device-mapper tables": tables.tables,
+}
+
+
+def main() -> int:
+    """Print the report; the status is 1 when nothing could be read."""
+    try:
+        import drgn  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        print("not read: drgn is not installed. `pip install 'kernel-farm[dump]'` brings it.")
+        return 1
+    dump, vmlinux = sys.argv[1:]
+    program = drgn.Program()
+    try:
+        program.set_core_dump(dump)
+        program.load_debug_info([vmlinux])
+    except Exception as error:  # a cut-off dump has drgn raise whatever comes first
+        print(f"not read: {error}")
+        return 1
+    for title, part in PARTS.items():
+        print(f"==> {title} <==", flush=True)
+        told = False
+        try:
+            for line in part(program):
+                told = True
+                print(line, flush=True)
+        except Exception as error:  # of one part: what the memory of a broken kernel holds is anybody's guess
+            print(f"  not read any further: {type(error).__name__}: {error}")
+        else:
+            print("" if told else "none\n", end="")
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
