@@ -103,17 +103,18 @@ def _failed(series: Series, judged: Sequence[CellRow], failed: Sequence[CellRow]
         return Judgement(_verdict(series, Change.STILL, judged, same, earlier=past.since_broken))
     passes = sum(cell.outcome is Outcome.PASS for cell in judged)
     earlier = _count(past.baseline, signature)
-    ratio = statistics.broke(failures - 1, passes, *earlier)
+    weight = statistics.weigh(failures - 1, passes, *earlier)
     usual = _verdict(series, Change.FLAKY, judged, signature, earlier=past.baseline)
     if past.failing:
         usual = replace(usual, change=Change.STILL, why=f"{usual.why}; it failed in another way before")
-    if ratio >= statistics.NEW:
+    if weight.new:
         return Judgement(_verdict(series, Change.NEW, judged, signature, than=past.baseline))
-    if ratio * statistics.USUAL <= 1:
+    if weight.usual:
         return Judgement(usual)
     # Nothing speaks for flakiness but that there were too few runs to tell: say so rather than hide it.
-    always = not passes and not earlier[0] and not past.failing
-    doubtful = _verdict(series, Change.NEW, judged, signature, than=past.baseline) if always else usual
+    always = not passes and not earlier[0]
+    hidden = not past.failing and (always or weight.rather_new)
+    doubtful = _verdict(series, Change.NEW, judged, signature, than=past.baseline) if hidden else usual
     doubtful = replace(doubtful, why=f"{doubtful.why}; too few runs to be sure")
     return Judgement(doubtful, undecided=failures + passes - 1 < most)
 

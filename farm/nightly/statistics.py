@@ -9,9 +9,15 @@ after it decide, by the ratio of how likely they are
 
 Looking after every run does not spoil this: if nothing changed, the ratio ever exceeds N with probability 1/N at
 most (Ville's inequality), however often one looks. A test of fixed size, repeated after every run, would not say so.
+
+For the other answer the ratio alone would be rash: the first pass rules out what fails always, and with it most of
+"something broke", while a bug that shows in half of all runs passes twice in a row one time in four. So a testcase
+that hardly ever failed is called flaky only when one that fails now and then has become unlikely too, and when the
+runs are used up, it is called new where they speak clearly, if not surely, for that.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from math import comb, exp, lgamma, sqrt
 from statistics import median
@@ -24,6 +30,12 @@ _USUAL = (0.5, 4.5)
 NEW = 20.0
 # It is the usual when they are so many times likelier if nothing changed.
 USUAL = 10.0
+# With no runs left, one that hardly ever failed before is new when they are so many times likelier if something broke.
+CLEAR = 3.0
+# It hardly ever fails when its usual rate is this at most: no failure in 9 runs, or one in 19.
+RARE = 0.1
+# Of what fails at any rate, what is known of that rate after one failure.
+_SOMETIMES = (2.0, 1.0)
 # A failure counts as fixed when so many passes would be as rare as this if it was still there.
 FIXED = 0.05
 # Of normal deviates, for 95 %.
@@ -38,14 +50,39 @@ LATEST = 3
 EARLIER = 30
 
 
-def broke(failures: int, passes: int, earlier_failures: int, earlier_passes: int) -> float:
-    """How many times likelier these runs are if something broke than if nothing changed.
+@dataclass(frozen=True)
+class Weight:
+    """What the runs after a failure say."""
 
-    `failures` and `passes` are those after the first failure; the others those of the runs before tonight.
-    """
-    broken = evidence(1 + failures, passes) / evidence(1, 0)
+    # How many times likelier they are if something broke than if nothing changed.
+    broke: float
+    # The same if what broke fails now and then.
+    sometimes: float
+    # How often it is expected to fail if nothing changed.
+    rate: float
+
+    @property
+    def new(self) -> bool:
+        """Surely something broke."""
+        return self.broke >= NEW
+
+    @property
+    def usual(self) -> bool:
+        """Surely enough nothing changed."""
+        return USUAL * (max(self.broke, self.sometimes) if self.rate <= RARE else self.broke) <= 1
+
+    @property
+    def rather_new(self) -> bool:
+        """It hardly ever failed before, and something broke rather than not: enough when no more runs are to be had."""
+        return self.rate <= RARE and self.broke >= CLEAR
+
+
+def weigh(failures: int, passes: int, earlier_failures: int, earlier_passes: int) -> Weight:
+    """Weigh the runs after the first failure; the earlier ones are those of the nights before."""
     a, b = _USUAL[0] + earlier_failures + 1, _USUAL[1] + earlier_passes
-    return broken / _sequence(failures, passes, a, b)
+    unchanged = _sequence(failures, passes, a, b)
+    broken = evidence(1 + failures, passes) / evidence(1, 0)
+    return Weight(broken / unchanged, _sequence(failures, passes, *_SOMETIMES) / unchanged, a / (a + b))
 
 
 def still_there(passes: int, earlier_failures: int, earlier_passes: int) -> float:

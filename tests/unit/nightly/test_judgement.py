@@ -47,13 +47,16 @@ EXPECTED = [
     (Past(), "p", Change.PASSES, False),
     (CLEAN, "p", Change.PASSES, False),
     (CLEAN, "ep", Change.PASSES, False),
-    # After 30 clean nights one more failure is enough, and two passes are.
+    # After 30 clean nights one more failure is nearly enough.
     (CLEAN, "F", Change.NEW, True),
     (CLEAN, "FF", Change.NEW, False),
     (CLEAN, "Fp", Change.FLAKY, True),
-    (CLEAN, "Fpp", Change.FLAKY, False),
+    # A bug that shows in half of all runs passes that often by chance.
+    (CLEAN, "Fpp", Change.FLAKY, True),
+    (CLEAN, "Fppppp", Change.FLAKY, False),
     # What fails now and then, and never did before, is new too.
-    (CLEAN, "FpFF", Change.FLAKY, True),
+    (CLEAN, "FpF", Change.FLAKY, True),
+    (CLEAN, "FpFF", Change.NEW, True),
     (CLEAN, "FpFFF", Change.NEW, False),
     # Without history it takes longer.
     (Past(), "FFF", Change.NEW, True),
@@ -140,12 +143,34 @@ def test_flaky_testcases_are_taken_for_new_failures_in_a_twentieth_at_most():
     assert reruns / asked < 6
 
 
-@pytest.mark.parametrize(("rate", "found", "reruns"), [(1.0, 1.0, 3), (0.7, 0.85, 4)])
-def test_new_failures_are_found_with_few_reruns(rate, found, reruns):
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1, 0.2, 0.5])
+@pytest.mark.parametrize("length", [30, 90])
+def test_old_flakiness_is_no_news_whatever_its_rate(rate, length):
+    """5 % at most for every rate by itself, and not only over all of them; seen were 1.2 % to 3.8 %."""
+    random_ = random.Random(3)
+    histories = (" ".join(random_.choices("Fp", (rate, 1 - rate), k=length)) for _ in range(600))
+    changes = [night_of(random_, rate, past(one, Change.PASSES))[0] for one in histories]
+    # Of 600, up to 43 is what 5 % may become by chance (three standard deviations).
+    assert changes.count(Change.NEW) <= 43
+
+
+@pytest.mark.parametrize(("rate", "clean", "found", "reruns"), [
+    (1.0, 20, 1.0, 3), (0.7, 20, 0.95, 4.5), (0.5, 60, 0.87, 4), (0.5, 30, 0.81, 4.5), (0.5, 20, 0.77, 6.5),
+    (0.5, 10, 0.6, 7.5)])
+def test_new_failures_are_found_with_few_reruns(rate, clean, found, reruns):
+    """At a rate of 50 %, after 20 clean nights, in 82 % of the nights in which it fails; to three deviations."""
     random_ = random.Random(2)
-    nights = [night_of(random_, rate, past("p " * 20, Change.PASSES)) for _ in range(300)]
+    nights = [night_of(random_, rate, past("p " * clean, Change.PASSES)) for _ in range(600)]
     assert fmean(change is Change.NEW for change, _ in nights) >= found
     assert fmean(more for _, more in nights) <= reruns
+
+
+def test_what_was_missed_in_one_night_is_found_in_another():
+    """A bug at 50 % that was called flaky once: that night is part of its history, and hides it no more than others."""
+    random_ = random.Random(5)
+    before = past("p " * 30 + "Fpppp p", Change.FLAKY)
+    nights = [night_of(random_, 0.5, before)[0] for _ in range(600)]
+    assert fmean(change is Change.NEW for change in nights) >= 0.75
 
 
 def test_an_interval_of_nothing_is_everything():
