@@ -23,10 +23,12 @@ DATABASE = click.option(
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Print the cells, the builds and how long it will take; run nothing.")
-@click.option("--resume", is_flag=True, help="Go on with the newest run of this plan that was broken off.")
+@click.option("--resume", is_flag=True, help="Go on with the run of this plan that was broken off; of several, with "
+              "the newest that nobody is at.")
+@click.option("--run", "name", metavar="NAME", default="", help="Go on with this run that was broken off.")
 @DATABASE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; everything else goes to stderr.")
-def command(plan: Path, *, dry_run: bool, resume: bool, database: str, as_json: bool) -> int:
+def command(plan: Path, *, dry_run: bool, resume: bool, name: str, database: str, as_json: bool) -> int:
     """Run the plan in the file PLAN, and tell what changed since the last nights.
 
     A failure is run again until it is known to be new or flaky. The exit status is 0 when nothing is new, 1 for new
@@ -40,7 +42,7 @@ def command(plan: Path, *, dry_run: bool, resume: bool, database: str, as_json: 
         if dry_run:
             _dry_run(plan, database, as_json=as_json)
             return 0
-        report = Session(plan, database, _say, resume=resume).run()
+        report = Session(plan, database, _say, resume=resume or bool(name), name=name).run()
     except FarmError as error:
         click.echo(f"farm: {error}", err=True)
         return Status.COULD_NOT_RUN

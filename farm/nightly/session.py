@@ -29,6 +29,7 @@ from farm.nightly.past import build_seconds, expect, read_pasts
 from farm.nightly.plan import Plan, read_plan
 from farm.nightly.progress import Progress
 from farm.nightly.recorder import Recorder
+from farm.nightly.unfinished import LOCK, choose, unfinished
 from farm.report.load import ABOUT, FORMATS, write
 from farm.report.site import Site
 from farm.report.values import NightReport
@@ -97,17 +98,23 @@ def list_testcases(plan: Plan, number: int, base: Path) -> tuple[Listed, ...]:
 class Session:
     """One run: its directory, and the right to it."""
 
-    def __init__(self, path: Path, database_url: str, say: Say, *, resume: bool) -> None:
-        """Raises UserError for a plan that is not right, or without anything to resume."""
+    def __init__(self, path: Path, database_url: str, say: Say, *, resume: bool, name: str = "") -> None:
+        """`name` says which unfinished run is resumed.
+
+        Raises UserError for a plan that is not right, or without anything to resume.
+        """
         self.path, self.plan, self._say = path, read_plan(path), say
         # Before hours of running: a mistake in it would lose nothing, but tell everybody of old failures.
         self._known = read_known(self.plan.known_failures) if self.plan.known_failures else ()
         self._url = database_url or self.plan.database
         self._workdir = Workdir.default()
-        found = unfinished(self.plan) if resume else None
-        if resume and found is None:
-            raise UserError(f"there is no unfinished run of this plan in {self.plan.runs_dir}. Leave --resume out.")
-        self.directory = found or new_run_directory(self.plan.runs_dir)
+        self.directory = self._unfinished(name) if resume else new_run_directory(self.plan.runs_dir)
+
+    def _unfinished(self, name: str) -> Path:
+        chosen, others = choose(unfinished(self.plan), self.plan, name)
+        for one in others:
+            self._say(f"unfinished too, for --run {one}")
+        return chosen.directory
 
     def run(self) -> NightReport:
         """Run what is missing. Raises FarmError; what was recorded until then stays."""
@@ -144,7 +151,7 @@ class Session:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            with FileLock(self.directory / "lock").acquire(timeout=0):
+            with FileLock(self.directory / LOCK).acquire(timeout=0):
                 yield
         except Timeout as error:
             raise UserError(f"another process runs in {self.directory}.") from error
@@ -226,16 +233,6 @@ class Session:
 
 def _write(path: Path, make: Callable[[NightReport], str], report: NightReport) -> None:
     write(path, make(report))
-
-
-def unfinished(plan: Plan) -> Path | None:
-    """The newest run directory in which this plan was broken off."""
-    for path in sorted(plan.runs_dir.glob(f"*/{ABOUT}"), reverse=True):
-        with suppress(OSError, ValueError):
-            about = json.loads(path.read_bytes())
-            if about.get("digest") == plan.digest and "ended" not in about:
-                return path.parent
-    return None
 
 
 def cells_by_kernel(cells: tuple[PlannedCell, ...]) -> dict[tuple[str, str], list[PlannedCell]]:
