@@ -13,7 +13,7 @@ import click
 from farm.bisect.progress import duration
 from farm.bisect.session import resolve
 from farm.cli.classify import visible
-from farm.cli.run import absolute_testcases
+from farm.cli.run import absolute_testcases, prepare
 from farm.cli.telling import announcer
 from farm.host.workdir import Workdir
 from farm.kernel import DEFAULT_FLAVOR, patches
@@ -69,7 +69,7 @@ def reproduce(request: Request, about: Mapping[str, Any] | None) -> Verdict:
     directory = request.directory or Path("reproductions") / _name(request.report, plan.request(digest))
     say(f"everything is kept in {directory}")
     say(f"the same failure: {visible(plan.likeness.text)}")
-    reproduction = Reproduction(plan, directory, lambda line: say(visible(line)))
+    reproduction = Reproduction(plan, directory, lambda line: say(visible(line)), prepare)
     result = reproduction.carry_out(digest)
     command = _command(reproduction, result)
     if about is not None:

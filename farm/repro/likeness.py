@@ -1,16 +1,16 @@
 """Which failure of a run is the one that a report is about. Pure.
 
 A report with a crash report is matched by that: the kind, and the function or one of the other's trace, because the
-compiler inlines differently in another version. One without speaks of a kind of failure in words; then a failure of
-that kind counts when it touches what the report is about. Any other failure is told, and not taken for it.
+compiler inlines differently in another version. One without speaks of kinds of failure in words; then one of those
+counts when it touches what the report is about. Any other failure is told, and not taken for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farm.model import Finding
 from farm.oops import KINDS
-from farm.repro.failures import FAILURES
+from farm.repro.failures import FAILURES, Failure
 from farm.repro.recorded import Recorded, finding_of
 from farm.repro.understanding import Understanding
 
@@ -25,18 +25,18 @@ class Likeness:
     """What counts as the failure of a report."""
 
     report: Understanding
-    # Kinds that count where the report has no crash report; empty: whatever the kernel reports.
-    kinds: frozenset[str]
-    # What the report speaks of, in words.
-    spoken: str = ""
+    # Where it has no crash report: the failures it speaks of, most often first; none: whatever the kernel reports.
+    spoken: tuple[Failure, ...] = ()
 
     def covers(self, seen: Finding) -> bool:
         """Whether a failure is the one that the report is about."""
         if self.report.findings:
             return any(_same(one, seen) for one in self.report.findings)
         trace = _trace(seen)
-        if self.kinds:
-            return seen.kind in self.kinds and (not trace or self._touches(trace))
+        if self.spoken and not trace:
+            return seen.kind in self.spoken[0].kinds
+        if self.spoken:
+            return any(seen.kind in one.kinds for one in self.spoken) and self._touches(trace)
         return seen.kind in KINDS and seen.kind not in _VAGUE and self._touches(trace)
 
     def _touches(self, trace: Sequence[str]) -> bool:
@@ -51,22 +51,20 @@ class Likeness:
         if self.report.findings:
             names = dict.fromkeys(f"{one.kind} in {one.function}" if one.function else one.kind
                                   for one in self.report.findings)
-            return f"the kind and place of its crash report: {', '.join(names)}"
-        place = "in a function that it names or that belongs to its subjects"
-        if not self.kinds:
-            return f"it names no kind of failure, so any crash report {place}"
-        return f"it speaks of {self.spoken}, so {', '.join(sorted(self.kinds))}; {place} where a trace says which"
+            return f"kind and place of its crash report: {', '.join(names)}"
+        place = "a function that it names, or one of its subjects', in the trace"
+        if not self.spoken:
+            return f"it names no kind of failure, so any crash report with {place}"
+        kinds = dict.fromkeys(kind for one in self.spoken for kind in sorted(one.kinds))
+        first = self.spoken[0]
+        return (f"it speaks of {', '.join(one.name for one in self.spoken)}: {', '.join(kinds)}, with {place}; "
+                f"without a trace only {', '.join(sorted(first.kinds))}")
 
 
 def likeness(report: Understanding) -> Likeness:
-    """What counts for a report: its crash reports, else the failure that it speaks of most."""
-    spoken = _most(report.failures) if not report.findings else []
-    chosen = [one for one in FAILURES if one.name in spoken]
-    return Likeness(report, frozenset().union(*(one.kinds for one in chosen)), " and ".join(spoken))
-
-
-def _most(failures: Mapping[str, int]) -> list[str]:
-    return [name for name, count in failures.items() if count == max(failures.values())]
+    """What counts for a report: its crash reports, else the failures that it speaks of."""
+    known = {one.name: one for one in FAILURES}
+    return Likeness(report, () if report.findings else tuple(known[name] for name in report.failures))
 
 
 def _same(reported: Finding, seen: Finding) -> bool:

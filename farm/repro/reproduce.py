@@ -18,7 +18,7 @@ from farm import trial
 from farm.bisect.session import alone_in
 from farm.bisect.strategy import HOST_FAILURES
 from farm.bisect.values import Seen
-from farm.errors import InfrastructureError, UserError
+from farm.errors import BuildError, InfrastructureError, UserError
 from farm.model import Finding, Outcome, Verdict
 from farm.options import as_arguments
 from farm.repro.attempts import Attempt, Journal, Purpose, tallies
@@ -90,8 +90,10 @@ class Result:
 class Reproduction:
     """One reproduction and its directory; one process at a time."""
 
-    def __init__(self, plan: Plan, directory: Path, say: Say) -> None:
-        self._plan, self._directory, self._say = plan, directory.absolute(), say
+    def __init__(self, plan: Plan, directory: Path, say: Say, build: Callable[[Mapping[str, Any]], None]) -> None:
+        """`build` makes the kernel that options of `farm run` name; it is called once for each flavor that is run."""
+        self._plan, self._directory, self._say, self._build = plan, directory.absolute(), say, build
+        self._built: set[str] = set()
 
     def carry_out(self, report: str) -> Result:
         """Run what is not recorded yet. Raises UserError, and InfrastructureError when the host fails again and again.
@@ -169,21 +171,30 @@ class Reproduction:
     def _observe(self, purpose: Purpose, testcase: str, options: Mapping[str, Any], setup: Setup | None) -> None:
         """Run once, and write down what was seen. Raises UserError and, in the end, InfrastructureError."""
         flavor, runs = str(options["flavor"]), str(self._directory / "runs")
+        try:
+            if flavor not in self._built:  # before the clock of the first run, and where its progress is seen
+                self._build({**self._plan.options, "flavor": flavor})
+            self._built.add(flavor)
+        except BuildError as error:
+            self._note(Attempt(purpose, testcase, flavor, Seen.NO_BUILD, str(error).partition("\n")[0], setup=setup))
+            return
         for attempt in range(1, HOST_FAILURES + 1):
             command = self.arguments(testcase, {**options, "runs_dir": runs})
             ended = trial.Command([*command, "--json"], self._directory / "log").wait()
             if ended.status == _USER and purpose is Purpose.FIND:
                 raise UserError(ended.said)
             made = self._judged(purpose, testcase, flavor, ended, setup)
-            self._journal.add(made)
-            self._say(f"    {made.seen.value}" + (f": {made.title}" if made.title else "")
-                      + f" ({made.seconds:.0f} s)")
+            self._note(made)
             if made.seen is not Seen.HOST:
                 return
             self._say(f"    the host failed (attempt {attempt})")
         raise InfrastructureError(
             f"the host failed {HOST_FAILURES} times: {made.title}\n"
             "Nothing is lost: the same command goes on from here.")
+
+    def _note(self, made: Attempt) -> None:
+        self._journal.add(made)
+        self._say(f"    {made.seen.value}" + (f": {made.title}" if made.title else "") + f" ({made.seconds:.0f} s)")
 
     def _judged(self, purpose: Purpose, testcase: str, flavor: str, ended: trial.Ended, setup: Setup | None) -> Attempt:
         cells = trial.cells(ended)

@@ -1,4 +1,5 @@
-"""A failure that travels: a run, its bundle, and the same failure in a fresh directory, with the farm and without."""
+"""From a report to its failure, the smallest setup that shows it, a bundle of that, and the same failure in a fresh
+directory, with the farm and without."""
 
 import json
 import os
@@ -17,6 +18,26 @@ pytestmark = pytest.mark.e2e
 # Trips within seconds, in a worker of cryptd.
 MUTANT = data_directory("testcases") / "mutants/dm-crypt-null-callback.patch"
 TESTCASE = "test_crypt_inline.py::test_inline[cryptd-512-no_read_workqueue-no_write_workqueue]"
+# Half a mail: one level of quoting, and the end of the trace is missing.
+REPORT = """\
+From: A User <user@example.org>
+Subject: dm-crypt with no_read_workqueue, no_write_workqueue dies on 6.12
+
+Linux 6.12.110 here, cryptd(xts(aes)) under dm-crypt without workqueues, dies as soon as I write:
+
+> [   31.415926] BUG: kernel NULL pointer dereference, address: 0000000000000000
+> [   31.415927] #PF: supervisor instruction fetch in kernel mode
+> [   31.415928] Oops: Oops: 0010 [#1] PREEMPT SMP PTI
+> [   31.415929] CPU: 1 UID: 0 PID: 53 Comm: kworker/1:1 Not tainted 6.12.110 #1
+> [   31.415930] Workqueue: cryptd cryptd_queue_worker
+> [   31.415931] RIP: 0010:0x0
+> [   31.415932] Call Trace:
+> [   31.415933]  <TASK>
+> [   31.415934]  cryptd_skcipher_complete+0x45/0x60
+> [   31.415935]  cryptd_skcipher_decrypt+0x9f/0xd0
+> [   31.415936]  cryptd_queue_worker+0x5d/0xa0
+> [   31.415937]  process_one_work+0x174/0x320
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +57,20 @@ def farm(here, *argv):
 
 
 @pytest.fixture(scope="module")
-def bundle(here):
+def reproduced(here):
+    """What `farm repro --run` says, begun near the end of its way."""
+    (here / "mail.txt").write_text(REPORT)
+    argv = ("repro", "mail.txt", "--run", "--json", "-n", 2, "--patch", MUTANT, "--runs", 1, "--duration", 1,
+            "--machine", "cpus=1,memory=512M")
+    done = farm(here, *argv)
+    assert done.returncode == 0, done.stderr
+    return argv, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def bundle(here, reproduced):
     """The bundle of a run that crashed."""
-    done = farm(here, "run", TESTCASE, "--patch", MUTANT, "--json")
-    assert done.returncode == 1, done.stderr
-    run = json.loads(done.stdout)["run"]
-    done = farm(here, "bundle", run, "--with-kernel", "--with-image", "-o", here / "crash.farm.tar.gz")
+    done = farm(here, "bundle", reproduced[1]["run"], "--with-kernel", "--with-image", "-o", here / "crash.farm.tar.gz")
     assert done.returncode == 0, done.stderr
     assert "to repeat it: farm replay" in done.stdout
     return here / "crash.farm.tar.gz"
@@ -60,6 +89,25 @@ def fresh(tmp_path):
     yield tmp_path
     assert not list((tmp_path / "tmp").iterdir())
     assert bearers(tmp_path / "tmp") == []
+
+
+def test_a_report_is_reproduced_and_made_small(here, reproduced):
+    argv, told = reproduced
+    assert told["proposals"][0]["testcase"] == TESTCASE
+    assert (told["verdict"], told["failure"]["function"]) == ("good", "cryptd_skcipher_complete")
+    assert "oops in cryptd_skcipher_complete" in told["counted"]
+    assert told["rate"] == {"seen": 1, "runs": 1}
+    attempts = told["attempts"]
+    assert [attempts[place]["purpose"] for place in (0, 1, -1)] == ["find", "shrink", "rate"]
+    # Memory does not matter, and without dm-crypt it cannot show.
+    shrunk = [(one["setup"]["stacks"], one["setup"]["memory_mib"], one["seen"]) for one in attempts[1:]]
+    assert (["data"], 512, "no bug") in shrunk
+    assert told["smallest"]["memory_mib"] <= 256
+    assert "cryptd" in told["smallest"]["stacks"][0]
+    assert f"--machine=cpus=1,memory={told['smallest']['memory_mib']}M" in told["command"]
+    # What was obtained is not run again.
+    again = farm(here, *argv)
+    assert json.loads(again.stdout)["attempts"] == attempts
 
 
 def test_a_bundle_fails_again_in_a_fresh_directory(bundle, fresh):

@@ -52,7 +52,9 @@ def test_a_crash_report_is_matched_by_kind_and_place(seen, same):
     (Finding("no-progress", "no progress in fio"), True),
     (Finding("hung-task", "t", "nfs_wait"), False),
     (Finding("oops", "t", "crypt_convert"), False),
+    # Spoken of less, so it has to say where it was.
     (Finding("verification", "t", layer="dm-crypt-aead"), False),
+    (Finding("io-error", "t", "crypt_convert"), True),
 ])
 def test_without_a_crash_report_the_words_say_which_kind(seen, same):
     one = likeness(understand("There is a deadlock in dm-crypt: crypt_convert() recurses by GFP_KERNEL. A deadlock!\n"
