@@ -112,6 +112,8 @@ def _told(result: Result, directory: Path, command: Sequence[str]) -> Iterator[s
     yield ""
     for one in result.attempts if result.first is None else ():
         yield f"{one.seen.value:16} {_flavored(one)}" + (f": {one.title}" if one.title else "")
+    if result.first is None and result.cut:
+        yield "The budget ended the search: the same command with a larger --budget goes on."
     if result.first is not None and result.smallest is not None and result.shown is not None:
         cause, start = result.first.cause, result.first.setup
         assert cause is not None

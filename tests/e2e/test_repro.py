@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 # Trips within seconds, in a worker of cryptd.
 MUTANT = data_directory("testcases") / "mutants/dm-crypt-null-callback.patch"
 TESTCASE = "test_crypt_inline.py::test_inline[cryptd-512-no_read_workqueue-no_write_workqueue]"
+# Near the smallest setup that shows it, so that every run is short.
+SMALL = ("--duration", 1, "--machine", "cpus=1,memory=512M")
 # Half a mail: one level of quoting, and the end of the trace is missing.
 REPORT = """\
 From: A User <user@example.org>
@@ -60,8 +62,7 @@ def farm(here, *argv):
 def reproduced(here):
     """What `farm repro --run` says, begun near the end of its way."""
     (here / "mail.txt").write_text(REPORT)
-    argv = ("repro", "mail.txt", "--run", "--json", "-n", 2, "--patch", MUTANT, "--runs", 1, "--duration", 1,
-            "--machine", "cpus=1,memory=512M")
+    argv = ("repro", "mail.txt", "--run", "--json", "-n", 2, "--patch", MUTANT, "--runs", 1, *SMALL)
     done = farm(here, *argv)
     assert done.returncode == 0, done.stderr
     return argv, json.loads(done.stdout)
@@ -140,7 +141,8 @@ def test_the_keys_of_a_bundle_are_not_those_of_the_cache(unpacked, guest_image):
 
 def test_a_patch_that_mends_it_is_told_from_the_kernel_without_it(here, bundle):
     (here / "fix.patch").write_text(reversed_diff(MUTANT.read_text()))
-    done = farm(here, "test-patch", "fix.patch", "--patch", MUTANT, "--testcase", TESTCASE, "--runs", 1, "--json")
+    done = farm(here, "test-patch", "fix.patch", "--patch", MUTANT, "--testcase", TESTCASE, "--runs", 1, *SMALL,
+                "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["symptom"]["function"] == "cryptd_skcipher_complete"
