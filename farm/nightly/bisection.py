@@ -24,8 +24,18 @@ class Suspect:
 
     series: Series
     signature: str
+    title: str
     good: str
     bad: str
+
+
+@dataclass(frozen=True)
+class Bisected:
+    """What came of a bisection."""
+
+    sentence: str
+    # The one commit that brought the failure; "" when it was not found, or several are left.
+    culprit: str = ""
 
 
 def suspects(
@@ -44,7 +54,7 @@ def suspects(
             continue
         commits = _COMMIT.fullmatch(last.source) and _COMMIT.fullmatch(bad) and last.source != bad
         if commits and plan.kernel(one.series.kernel).tree:
-            found.setdefault(one.signature, Suspect(one.series, one.signature, last.source, bad))
+            found.setdefault(one.signature, Suspect(one.series, one.signature, one.title, last.source, bad))
     return tuple(found.values())
 
 
@@ -57,8 +67,8 @@ def arguments(suspect: Suspect, kernel: Kernel, place: str, options: Sequence[st
 def bisect(
     suspect: Suspect, kernel: Kernel, place: str, options: Sequence[str], directory: Path, *,
     deadline: Deadline | None, tick: Callable[[], None],
-) -> str:
-    """Bisect until the deadline. Returns what came of it, in a sentence; raises only what ends the farm."""
+) -> Bisected:
+    """Bisect until the deadline. Raises only what ends the farm."""
     where = directory / "bisections" / slug(suspect.signature)
     where.mkdir(parents=True, exist_ok=True)
     command = trial.Command(arguments(suspect, kernel, place, options, where), where / "log")
@@ -75,10 +85,12 @@ def bisect(
             command.stop()
             raise
         ended = waiting.result()
-    about = f"bisection of {suspect.signature} ({suspect.good[:12]}..{suspect.bad[:12]})"
+    about = f"bisection of {suspect.title or suspect.signature} ({suspect.good[:12]}..{suspect.bad[:12]})"
     if ended.status == 0 and isinstance(ended.answer, dict):
-        return f"{about}: {ended.answer.get('title', 'no answer')}; report in {where}"
+        named = [one["commit"] for one in ended.answer.get("culprits", ())]
+        return Bisected(f"{about}: {ended.answer.get('title', 'no answer')}; report in {where}",
+                        named[0] if len(named) == 1 else "")
     if ended.stopped:
-        return f"{about}: the time budget is spent; `farm bisect resume {where}` goes on"
+        return Bisected(f"{about}: the time budget is spent; `farm bisect resume {where}` goes on")
     said = (ended.said.splitlines() or [f"farm bisect ended with status {ended.status}"])[0]
-    return f"{about}: {said}"
+    return Bisected(f"{about}: {said}")

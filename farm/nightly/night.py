@@ -10,7 +10,7 @@ from farm import trial
 from farm.deadline import Deadline
 from farm.model import Outcome
 from farm.nightly.batch import BatchRun, Stop
-from farm.nightly.bisection import bisect, suspects
+from farm.nightly.bisection import Bisected, bisect, suspects
 from farm.nightly.cells import Built, build_row, built, event_testcase, row_of
 from farm.nightly.judgement import Judgement, Past, judge, judge_build
 from farm.nightly.matrix import PlannedCell, batches
@@ -201,19 +201,19 @@ class Night:
 
     def bisect(
         self, cells: Iterable[PlannedCell], verdicts: Iterable[VerdictRow], good: Mapping[str, CellRow]
-    ) -> list[str]:
-        """Look for the commits that brought new failures; a sentence for each, also when there was no time for it."""
+    ) -> dict[str, Bisected]:
+        """Look for the commits that brought new failures; what came of each, by its signature."""
         by_series = {cell.series: cell for cell in cells}
-        found = []
+        found = {}
         for suspect in suspects(self.plan, verdicts, good, self.recorder.rows.values()):
             cell, kernel = by_series[suspect.series], self.plan.kernel(suspect.series.kernel)
             if self.over:
-                found.append(f"no time was left to bisect {suspect.signature}")
+                found[suspect.signature] = Bisected(f"no time was left to bisect {suspect.title}")
                 continue
-            self._progress.say(f"bisecting {suspect.signature}: {suspect.good[:12]}..{suspect.bad[:12]}")
+            self._progress.say(f"bisecting {suspect.title}: {suspect.good[:12]}..{suspect.bad[:12]}")
             options = [*self._flavor_options(kernel, suspect.series.flavor), *self._cell_options(cell)]
-            found.append(bisect(suspect, kernel, cell.place, options, self.directory, deadline=self._budget,
-                                tick=self._progress.tick))
+            found[suspect.signature] = bisect(suspect, kernel, cell.place, options, self.directory,
+                                              deadline=self._budget, tick=self._progress.tick)
         return found
 
     def _event(

@@ -209,16 +209,17 @@ class Session:
                 *(f"cut by the time budget: {one}" for one in cut)]
         good = {key: cell for key, past in prepared.pasts.items()
                 if (cell := next((one for _, one in past.cells if one.outcome is Outcome.PASS), None))}
-        if self.plan.bisect == "auto":
-            told += night.bisect(prepared.matrix.cells, verdicts, good)
+        bisected = night.bisect(prepared.matrix.cells, verdicts, good) if self.plan.bisect == "auto" else {}
+        told += [one.sentence for one in bisected.values()]
+        culprits = {signature: one.culprit for signature, one in bisected.items() if one.culprit}
         state, ended = (State.CUT if cut else State.COMPLETE), time.time()
         saved = night.recorder.finish(verdicts, state, ended)
         if not saved:
             told.append(f"the results database lacks this run: `farm nightly {self.path} --resume` records it")
-        about = {**self._about(), "remarks": told, **({"ended": ended} if saved else {})}
+        about = {**self._about(), "remarks": told, "culprits": culprits, **({"ended": ended} if saved else {})}
         write_json(self.directory / ABOUT, about)
         return NightReport(replace(run, state=state, ended=ended), tuple(night.recorder.rows.values()), verdicts,
-                           tuple(told), good)
+                           tuple(told), good, culprits)
 
     def _contains(self, commit: str) -> bool | None:
         """Whether all kernels of the plan have a commit; None when some come from packages."""

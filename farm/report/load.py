@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from farm.errors import InfrastructureError
 from farm.model import Outcome
@@ -29,7 +30,8 @@ def load(database: Database, run: RunRow) -> NightReport:
     verdicts = queries.verdicts_of(database, [run.number])[run.number]
     good = {one.series.key: last for one in verdicts if one.signature
             if (last := last_good(database, one.series.key, run.number))}
-    return NightReport(run, queries.cells_of_run(database, run.number), verdicts, remarks_of(run), good)
+    return NightReport(run, queries.cells_of_run(database, run.number), verdicts, remarks_of(run), good,
+                       culprits_of(run))
 
 
 def last_good(database: Database, key: str, before: int) -> CellRow | None:
@@ -40,9 +42,22 @@ def last_good(database: Database, key: str, before: int) -> CellRow | None:
 
 def remarks_of(run: RunRow) -> tuple[str, ...]:
     """What the run remarked; nothing when its directory is gone."""
-    with suppress(OSError, ValueError, TypeError):
-        return tuple(map(str, json.loads((Path(run.directory) / ABOUT).read_bytes()).get("remarks", ())))
+    with suppress(TypeError):
+        return tuple(map(str, _about(run).get("remarks", ())))
     return ()
+
+
+def culprits_of(run: RunRow) -> dict[str, str]:
+    """The commits that the run's bisections found, by signature; nothing when its directory is gone."""
+    found = _about(run).get("culprits")
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _about(run: RunRow) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        about = json.loads((Path(run.directory) / ABOUT).read_bytes())
+        return about if isinstance(about, dict) else {}
+    return {}
 
 
 def write(path: Path, text: str) -> None:

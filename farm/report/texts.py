@@ -89,7 +89,9 @@ def _regression(report: NightReport, listed: Sequence[VerdictRow]) -> Iterator[s
             yield f"  {printable(report.run.directory)}/{printable(cell.directory)}"
     yield ""
     # See Documentation/process/handling-regressions.rst.
-    yield f"#regzbot introduced: {introduced(report.good.get(one.series.key), failed[0] if failed else None)}"
+    culprit = report.culprits.get(one.signature, "")[:12]
+    came = introduced(report.good.get(one.series.key), failed[0] if failed else None)
+    yield f"#regzbot introduced: {printable(culprit) or came}"
     yield f"#regzbot title: {printable(one.title)}"
     yield ""
 

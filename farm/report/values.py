@@ -32,6 +32,8 @@ class NightReport:
     remarks: tuple[str, ...] = ()
     # The last cell of each series that passed before, by the key of the series.
     good: Mapping[str, CellRow] = field(default_factory=dict)
+    # The commit that brought a new failure, as far as it was bisected, by the failure's signature.
+    culprits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -64,4 +66,5 @@ class NightReport:
         return {
             "run": {**asdict(self.run), "state": self.run.state.value}, "status": int(self.status),
             "verdicts": [{**asdict(one), "change": one.change.value} for one in self.verdicts],
-            "cells": [cell.to_json() for cell in self.cells], "remarks": list(self.remarks)}
+            "cells": [cell.to_json() for cell in self.cells], "remarks": list(self.remarks),
+            "culprits": dict(self.culprits)}

@@ -29,7 +29,7 @@ SERIES = Series("main", "base", "test_a.py::test_it")
 NEW = VerdictRow(SERIES, Change.NEW, "oops:f", "oops in f")
 PASSED = CellRow(SERIES, Outcome.PASS, source=GOOD)
 FAILED = CellRow(SERIES, Outcome.FAIL, source=BAD, signature="oops:f")
-FOUND = Suspect(SERIES, "oops:f", GOOD, BAD)
+FOUND = Suspect(SERIES, "oops:f", "oops in f", GOOD, BAD)
 
 
 def found(verdicts=(NEW,), good=PASSED, cells=(FAILED,)):
@@ -64,11 +64,13 @@ def test_the_command_has_what_the_cell_had():
 
 def test_a_bisection_that_cannot_be_made_is_a_sentence(tmp_path):
     kernel = PLAN.kernel("main").model_copy(update={"tree": tmp_path / "no-tree"})
-    said = bisect(FOUND, kernel, "test_luks2.py", [], tmp_path, deadline=Deadline(60), tick=lambda: None)
-    assert said.startswith("bisection of oops:f (aaaaaaaaaaaa..bbbbbbbbbbbb): ")
+    said = bisect(FOUND, kernel, "test_luks2.py", [], tmp_path, deadline=Deadline(60),
+                  tick=lambda: None).sentence
+    assert said.startswith("bisection of oops in f (aaaaaaaaaaaa..bbbbbbbbbbbb): ")
     assert "no-tree" in said
 
 
 def test_a_bisection_ends_with_the_time_budget(tmp_path):
     said = bisect(FOUND, PLAN.kernel("main"), "test_luks2.py", [], tmp_path, deadline=Deadline(0), tick=lambda: None)
-    assert "the time budget is spent; `farm bisect resume" in said
+    assert "the time budget is spent; `farm bisect resume" in said.sentence
+    assert said.culprit == ""

@@ -11,7 +11,7 @@ from kcidb_io.schema import V5_3
 from farm.model import Outcome
 from farm.report.junit import junit
 from farm.report.kcidb import kcidb
-from farm.report.load import load
+from farm.report.load import culprits_of, load, remarks_of
 from farm.report.terminal import lines
 from farm.report.texts import introduced, mail, markdown
 from farm.report.values import NightReport, Status
@@ -103,6 +103,22 @@ def test_what_regzbot_is_told_is_a_range_where_one_is_known():
     assert introduced(replace(FAIL, release="6.12.116-farm"), FAIL) == "v6.12.116..v6.12.117"
     assert introduced(FAIL, FAIL) == "v6.12.117"
     assert introduced(None, None) == "unknown"
+
+
+def test_regzbot_is_told_the_commit_that_a_bisection_found():
+    found = report(NEW, good={SERIES.key: replace(FAIL, source="a" * 40)}, culprits={"oops:f": "c" * 40})
+    assert "#regzbot introduced: cccccccccccc\n" in mail(found)
+    assert found.to_json()["culprits"] == {"oops:f": "c" * 40}
+
+
+@pytest.mark.parametrize(("about", "remarks", "culprits"), [
+    ('{"remarks": ["see"], "culprits": {"oops:f": "c"}}', ("see",), {"oops:f": "c"}),
+    ('{"culprits": ["c"]}', (), {}), ('{"remarks": 7}', (), {}), ("[]", (), {}), ("{", (), {}), (None, (), {})])
+def test_what_a_run_wrote_beside_its_results(tmp_path, about, remarks, culprits):
+    if about is not None:
+        (tmp_path / "night.json").write_text(about)
+    run = RunRow("one", "nightly", "d", str(tmp_path), started=1.79e9)
+    assert (remarks_of(run), culprits_of(run)) == (remarks, culprits)
 
 
 def test_a_title_cannot_add_headers_or_lines_to_a_mail():
