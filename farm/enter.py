@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ FILE = "enter.json"
 # How often is looked whether a guest that is kept may go, in seconds.
 _POLL_SECONDS = 0.3
 _QEMU_SECONDS = 5.0
+# What of the kernel's scripts for gdb is loaded, and loads the others.
+_LOADER = "vmlinux-gdb.py"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,16 @@ class Entrance:
     gdb: str = ""
     # Its kernel with debug information; "" for none.
     vmlinux: str = ""
+    # The kernel's script that gives gdb its commands; "" for none.
+    gdb_script: str = ""
 
     @property
     def gdb_line(self) -> str:
         """The command that attaches gdb, as one types it; "" without a stub."""
         symbols = [self.vmlinux] if self.vmlinux else []
-        return printable(["gdb", *symbols, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
+        # The script by name: what lies beside vmlinux is loaded only from where gdb was told that it is safe.
+        script = ["-ex", f"source {self.gdb_script}"] if self.gdb_script else []
+        return printable(["gdb", *symbols, *script, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
 
     def ssh(self, known_hosts: Path, *, terminal: bool) -> list[str]:
         """The ssh client's argv; the guest's key is written to `known_hosts`."""
@@ -73,6 +80,16 @@ def open_gdb(target: Target) -> str:
     if not path.exists():
         raise InfrastructureError(f"QEMU did not open its gdb stub: {answer.strip() or 'it says nothing'}")
     return str(path)
+
+
+def gdb_script(archive: Path | None) -> str:
+    """Unpack a kernel's scripts for gdb, for as long as this process lives; the one to load, "" without any."""
+    if archive is None:
+        return ""
+    directory = lease.scratch_directory("lx")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(directory)
+    return str(directory / _LOADER)
 
 
 def find(run: Path) -> tuple[Path, Entrance]:
@@ -127,10 +144,18 @@ def instructions(entrance: Entrance, directory: Path, *, kept: bool) -> Sequence
     lines = [f"console: tail -f {printable([entrance.console])}"]
     if entrance.gdb:
         lines.append(f"gdb:     {entrance.gdb_line}")
-        if not entrance.vmlinux:
-            lines.append("         (--flavor debuginfo has the symbols)")
+        lines.append(f"         ({_about_gdb(entrance)})")
     if kept:
         where = printable([str(directory)])
         lines += [f"enter:   farm shell --attach {where}",
                   f"let go:  farm shell --attach {where} --end, or Ctrl-C here"]
     return lines
+
+
+def _about_gdb(entrance: Entrance) -> str:
+    """What gdb can do with this kernel, and why not more."""
+    if not entrance.vmlinux:
+        return "without symbols: --flavor debuginfo or debug has them, and the kernel's own commands"
+    if not entrance.gdb_script:
+        return "without the kernel's own commands: it was built without CONFIG_GDB_SCRIPTS"
+    return "with the kernel's own commands, lx-ps, lx-dmesg, and so on: apropos lx"

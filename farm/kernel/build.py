@@ -5,6 +5,7 @@ import resource
 import shlex
 import shutil
 import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ _MODULES_SECONDS = 600.0
 _ARTIFACTS = {"bzImage": "arch/x86/boot/bzImage", "config": ".config", "System.map": "System.map"}
 # Kept with vmlinux when that has debug information: name in the cache -> path in the work tree.
 _SCRIPTS = {"decode_stacktrace.sh": "scripts/decode_stacktrace.sh"}
+# Likewise, in a zip archive: what gives gdb the kernel's commands (lx-ps, lx-dmesg), and the constants that go with it.
+_GDB = "gdb.zip"
+_GDB_SECONDS = 300.0
 _DWARF = "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_DWARF4", "DEBUG_INFO_DWARF5"
 
 
@@ -64,7 +68,7 @@ class Plan:
             "config": [[one.line, one.optional] for fragment in self.fragments for one in fragment.wanted],
             "compiler": self.compiler,
             # A new script to keep makes a new entry, of kernels with debug information only.
-            **({"scripts": sorted(_SCRIPTS)} if self.dwarf else {}),
+            **({"scripts": sorted([*_SCRIPTS, _GDB])} if self.dwarf else {}),
         })
 
     @property
@@ -129,6 +133,7 @@ def _make(todo: Plan, workdir: Workdir, directory: Path, progress: Report) -> di
             if todo.dwarf:
                 _keep(output, {"vmlinux": "vmlinux"}, directory)
                 _keep(tree.work, _SCRIPTS, directory, optional=True)
+                _keep_gdb_scripts(make, directory / _GDB)
             if modular:
                 _install_modules(make, scratch / "modules", directory / "modules.tar")
     shutil.move(log, directory / "build.log")
@@ -179,6 +184,21 @@ def _install_modules(make: Make, directory: Path, archive: Path) -> None:
         tar.add(directory / "lib", arcname="lib", filter=plain)
 
 
+def _keep_gdb_scripts(make: Make, archive: Path) -> None:
+    """The scripts that gdb loads; none, when this kernel has none or cannot make them: a build never fails for them."""
+    if "CONFIG_GDB_SCRIPTS=y\n" not in (make.output / ".config").read_text(encoding="utf-8"):
+        return
+    # Only `make all` makes them by itself (Makefile, scripts_gdb); they link to the tree, which moves on.
+    made = process.run(make.argv(["scripts_gdb"]), deadline=Deadline(_GDB_SECONDS), check=False)
+    loader = make.output / "vmlinux-gdb.py"
+    if made.returncode != 0 or not loader.exists():
+        return
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in (loader, *sorted((make.output / "scripts" / "gdb" / "linux").glob("*.py"))):
+            # A ZipInfo of its own has no time: the same bytes for the same files.
+            out.writestr(zipfile.ZipInfo(str(path.relative_to(make.output))), path.read_bytes())
+
+
 def _kernel(todo: Plan, entry: Entry) -> Kernel:
     def optional(name: str) -> Path | None:
         path = entry.path / name
@@ -190,7 +210,7 @@ def _kernel(todo: Plan, entry: Entry) -> Kernel:
     )
     return Kernel(
         id=identity, image=entry.file("bzImage"), config=entry.file("config"), vmlinux=optional("vmlinux"),
-        decoder=optional("decode_stacktrace.sh"),
+        decoder=optional("decode_stacktrace.sh"), gdb_scripts=optional(_GDB),
         system_map=entry.file("System.map"), modules=optional("modules.tar"), log=entry.file("build.log"),
         cached=entry.cached, cpu_seconds=entry.meta["cpu_seconds"], entry=entry,
     )

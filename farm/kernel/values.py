@@ -44,6 +44,8 @@ class Kernel:
     vmlinux: Path | None = None
     # The sources' scripts/decode_stacktrace.sh, kept beside vmlinux.
     decoder: Path | None = None
+    # Zip archive with the sources' vmlinux-gdb.py and what it loads, kept beside vmlinux.
+    gdb_scripts: Path | None = None
     # Addresses of symbols.
     system_map: Path | None = None
     # Tar archive of lib/modules/RELEASE; None when nothing is modular.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from farm.deadline import Deadline
 from farm.dump import answer_requests
-from farm.enter import Entrance, converse, hold, instructions, open_gdb
+from farm.enter import Entrance, converse, gdb_script, hold, instructions, open_gdb
 from farm.errors import FarmError, UserError
 from farm.freeze import Symbols
 from farm.host import lease
@@ -32,7 +32,7 @@ class Live:
         self._option = option
         self._record = record
         self._monitor = monitor
-        self._gdb = ""
+        self._gdb = self._gdb_script = ""
         self._symbols = Symbols.of(session.kernel.system_map, session.kernel.config) if option.trace_functions else None
         # Where QEMU writes what it translates; None for nowhere.
         self.trace: Path | None = None
@@ -50,13 +50,18 @@ class Live:
         """To be called when the guest is up. Raises InfrastructureError when QEMU opens no stub."""
         option = self._option
         if option.gdb or option.break_at_report:
-            self._gdb = open_gdb(target)
+            self._open_gdb(target)
             # A guest that stands still is what gdb makes of it, and no finding.
             self._monitor.liveness = None
         if option.break_at_report:
             self._monitor.on_trip = lambda: self._stop(target)
         elif option.shell:
             self._monitor.on_trip = self._tell
+
+    def _open_gdb(self, target: Target) -> None:
+        if not self._gdb:
+            self._gdb = open_gdb(target)
+            self._gdb_script = gdb_script(self._session.kernel.gdb_scripts)
 
     def _stop(self, target: Target) -> None:
         with suppress(FarmError):
@@ -75,7 +80,8 @@ class Live:
         kernel, image = self._session.kernel, self._session.image
         return Entrance(
             port=target.ssh_port, key_file=str(image.key_file), host_key=image.host_key, qemu=target.pid,
-            console=str(target.console_log), gdb=self._gdb, vmlinux=str(kernel.vmlinux or ""))
+            console=str(target.console_log), gdb=self._gdb, vmlinux=str(kernel.vmlinux or ""),
+            gdb_script=self._gdb_script)
 
     def converse(self, target: Target) -> None:
         """A session in the user's terminal, until it ends."""
@@ -95,7 +101,7 @@ class Live:
         if target is None or not (wanted and failed and target.alive) or self._option.shell:
             return
         with suppress(FarmError):
-            self._gdb = self._gdb or open_gdb(target)
+            self._open_gdb(target)
         with self._session.shown():
             directory = self._record.directory.path
             path = self.entrance(target).write(directory)

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.enter import FILE
 from farm.host.accel import Acceleration
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -47,15 +49,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def farm_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, Any]]]:
-    """Runs the testcases of a text by `farm run` and returns each one's result.json, with its `directory`, by name."""
-    def farm_run(text: str, *options: str, status: int = 1) -> dict[str, dict[str, Any]]:
+    """Runs the testcases of a text by `farm run` and returns each one's result.json, with its `directory`, by name.
+
+    With --keep-on-failure, `visit` is called with the cell whose guest is kept, and has to let it go.
+    """
+    def farm_run(text: str, *options: str, status: int = 1,
+                 visit: Callable[[Path], None] | None = None) -> dict[str, dict[str, Any]]:
         directory = tmp_path_factory.mktemp("inner")
         (directory / "test_in.py").write_text(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs", *options],
-            cwd=directory, check=False, capture_output=True, text=True, timeout=3600)
-        print(done.stdout[-8000:], done.stderr[-2000:])
-        assert done.returncode == status
+        with (directory / "said").open("w+") as said:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "farm", "run", "test_in.py", "--runs-dir", "runs", *options],
+                cwd=directory, stdout=said, stderr=subprocess.STDOUT)
+            try:
+                while visit is not None and child.poll() is None:
+                    if kept := list(directory.glob(f"runs/*/*/{FILE}")):
+                        visit(kept[0].parent)
+                        break
+                    time.sleep(0.2)
+                child.wait(3600)
+            finally:
+                child.kill()
+                child.wait()
+            said.seek(0)
+            print(said.read()[-10000:])
+        assert child.returncode == status
         return {path.parent.name.partition(".")[2]: {**json.loads(path.read_text()), "directory": path.parent}
                 for path in directory.glob("runs/*/*/result.json")}
 

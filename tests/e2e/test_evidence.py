@@ -1,18 +1,23 @@
 """What is left of a failure on a real guest: its memory read, its stacks decoded, and an end when nobody answers."""
 
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.enter import FILE, Entrance
 from tests.e2e.conftest import DEBUG
 
 pytestmark = pytest.mark.e2e
 
+FARM = [sys.executable, "-m", "farm"]
 HEAD = '''
 import os
 import signal
@@ -61,8 +66,29 @@ def test_ssh_that_accepts_and_never_answers(target):
 
 
 @pytest.fixture(scope="module")
-def result(farm_run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    return farm_run(BLOCKED, "--dump-memory", *DEBUG)["test_blocked"]  # type: ignore[no-any-return]
+def visitors() -> dict[str, "subprocess.CompletedProcess[str]"]:
+    """What gdb and `farm dump` said of the guest while it was kept."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def result(
+    farm_run: Callable[..., dict[str, Any]], visitors: dict[str, "subprocess.CompletedProcess[str]"]
+) -> dict[str, Any]:
+    def visit(cell: Path) -> None:
+        try:
+            line = shlex.split(Entrance(**json.loads((cell / FILE).read_text())).gdb_line)
+            visitors["gdb"] = said([*line, "-nx", "-batch", "-ex", "lx-ps", "-ex", "lx-dmesg", "-ex", "detach"])
+            visitors["dump"] = said([*FARM, "dump", "live", "--runs-dir", str(cell.parents[1])])
+        finally:
+            said([*FARM, "shell", "--attach", str(cell), "--end"])
+
+    return farm_run(  # type: ignore[no-any-return]
+        BLOCKED, "--dump-memory", "--keep-on-failure", *DEBUG, visit=visit)["test_blocked"]
+
+
+def said(argv: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
@@ -115,15 +141,30 @@ class TestWithDebugInformation:
         assert "integrity: T10-DIF-TYPE1-CRC, 8 bytes for each 512, tag size 2, flags: " in blocked
 
     def test_it_can_be_read_again_later(self, result: dict[str, Any], blocked: str) -> None:
-        done = subprocess.run([sys.executable, "-m", "farm", "dump", str(result["directory"].parent)], check=False,
-                              capture_output=True, text=True, timeout=300)
+        done = said([*FARM, "dump", str(result["directory"].parent)])
         assert (done.stdout, done.stderr) == (blocked, "")
         # The test's own program has a build id too.
-        other = subprocess.run(
-            [sys.executable, "-m", "farm", "dump", str(result["directory"]), "--vmlinux", shutil.which("ls")],
-            check=False, capture_output=True, text=True, timeout=60)
+        other = said([*FARM, "dump", str(result["directory"]), "--vmlinux", shutil.which("ls") or ""])
         assert other.returncode == 129
         assert "is of another build" in other.stderr
+
+    def test_a_guest_that_runs_can_be_read(
+        self, result: dict[str, Any], visitors: dict[str, "subprocess.CompletedProcess[str]"]
+    ) -> None:
+        done = visitors["dump"]
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"lkdtm_HUNG_TASK \(drivers/misc/lkdtm/bugs\.c:\d+\)", done.stdout)
+        assert "cipher aes-xts-plain64, by" in done.stdout
+        assert sorted(path.name for path in result["directory"].glob("*dump*")) == []
+
+    def test_gdb_has_the_kernels_own_commands(
+        self, result: dict[str, Any], visitors: dict[str, "subprocess.CompletedProcess[str]"]
+    ) -> None:
+        done = visitors["gdb"]
+        assert re.search(r"^0x[0-9a-f]+ +1 +\S*init", done.stdout, re.MULTILINE), done.stdout[:2000] + done.stderr
+        assert re.search(r"^0x[0-9a-f]+ +\d+ +kcryptd", done.stdout, re.MULTILINE)
+        assert "Linux version 6.12" in done.stdout
+        assert "lkdtm_WARNING" in done.stdout
 
     def test_the_report_is_decoded_beside_the_raw_one(self, result: dict[str, Any]) -> None:
         (raw,) = result["directory"].glob("reports/01-warning.txt")

@@ -1,5 +1,6 @@
 """Which dump is meant, what is said when there is none, and how the keeper of a guest is asked for one."""
 
+import importlib.util
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ import pytest
 from farm import dump
 from farm.enter import Entrance
 from farm.errors import InfrastructureError, UserError
+from farm.evidence.memory import lacking
 from farm.guest.patient import Patient
 from farm.host.cache import Store
 from farm.model import Cell, KernelId, Machine, Outcome
@@ -70,6 +72,15 @@ def test_a_kernel_without_debug_information(make: Callable[..., Path], store: St
     found = dump.find(str(make(dumped=True)), tmp_path, store)
     with pytest.raises(UserError, match="was not read: this kernel was built without debug information"):
         dump.report(found, tmp_path / "vmcore")
+
+
+def test_a_farm_without_drgn(make: Callable[..., Path], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(store, "vmlinux")
+    found = dump.find(str(make(dumped=True)), Path("runs"), store)
+    assert lacking(found.vmlinux) == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"drgn is not installed\. `pip install 'kernel-farm\[dump\]'`"):
+        dump.report(found, Path("vmcore"))
 
 
 def test_what_cannot_be_found_is_a_sentence(make: Callable[..., Path], store: Store, tmp_path: Path) -> None:

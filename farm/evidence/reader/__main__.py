@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from farm.evidence.reader import disks, inflight, tables, tasks
+from farm.evidence.reader.values import guarded
 
 # Title -> what yields its lines; for drgn's own types there are no stubs.
 PARTS: dict[str, Callable[[Any], Iterator[str]]] = {
@@ -34,15 +35,10 @@ def main() -> int:
     for title, part in PARTS.items():
         print(f"==> {title} <==", flush=True)
         told = False
-        try:
-            for line in part(program):
-                told = True
-                print(line, flush=True)
-        except Exception as error:  # of one part: what the memory of a broken kernel holds is anybody's guess
-            print(f"  not read any further: {type(error).__name__}: {error}")
-        else:
-            print("" if told else "none\n", end="")
-        print()
+        for line in guarded(part(program)):
+            told = True
+            print(line, flush=True)
+        print("" if told else "none\n")
     return 0
 
 

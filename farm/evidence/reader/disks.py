@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from farm.evidence.reader.inflight import MOST_REQUESTS, name_of
-from farm.evidence.reader.values import enumerators, member, set_bits, text
+from farm.evidence.reader.values import enumerators, guarded, member, set_bits, text
 
 # Flags of a profile before they had an enumeration (include/linux/blkdev.h, BLK_INTEGRITY_VERIFY and so on, in 6.1).
 _OLD_FLAGS = ("VERIFY", "GENERATE", "DEVICE_CAPABLE", "IP_CHECKSUM")
@@ -19,12 +19,14 @@ def disks(program: Any) -> Iterator[str]:
     from drgn.helpers.linux.block import for_each_disk  # noqa: PLC0415
 
     for disk in for_each_disk(program):
-        sectors = int(disk.part0.bd_nr_sectors)
-        if not sectors:
-            continue  # a loop device that nothing is attached to
-        limits = disk.queue.limits
-        yield (f"{name_of(disk)}: {sectors} sectors, blocks of {int(limits.logical_block_size)} bytes, "
-               f"in flight: {in_flight(disk)}, integrity: {profile(disk.queue) or 'none'}")
+        if disk.part0.bd_nr_sectors:  # else a loop device that nothing is attached to
+            yield from guarded(_disk(disk))
+
+
+def _disk(disk: Any) -> Iterator[str]:
+    yield (f"{name_of(disk)}: {int(disk.part0.bd_nr_sectors)} sectors, blocks of "
+           f"{int(disk.queue.limits.logical_block_size)} bytes, in flight: {in_flight(disk)}, "
+           f"integrity: {profile(disk.queue) or 'none'}")
 
 
 def in_flight(disk: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from farm.evidence.reader.crypt import crypt
 from farm.evidence.reader.inflight import mapped_devices, name_of
 from farm.evidence.reader.integrity import integrity
-from farm.evidence.reader.values import cast, escaped, set_bits, text
+from farm.evidence.reader.values import cast, escaped, guarded, set_bits, text
 
 # Targets of a table, and devices beneath it, that are shown.
 MOST_TARGETS = 64
@@ -20,16 +20,20 @@ _FLAGS = ("block I/O for suspend", "suspended", "frozen", "freeing", "deleting",
 def tables(program: Any) -> Iterator[str]:
     """Each device: its name, what state it is in, and its table."""
     for disk, device in mapped_devices(program):
-        name, uuid = _names(device)
-        flags = set_bits(int(device.flags) & (1 << len(_FLAGS)) - 1, _FLAGS)
-        yield f"{name_of(disk)}: {name}{f' ({uuid})' if uuid else ''}, {', '.join(flags) or 'active'}"
-        if not device.map:
-            yield "  no table"
-            continue
-        table = cast("struct dm_table", device.map)
-        for number in range(min(int(table.num_targets), MOST_TARGETS)):
-            yield from _target(table.targets[number])
-        yield f"  on {', '.join(_beneath(table)) or 'nothing'}"
+        yield from guarded(_device(disk, device), "  ")
+
+
+def _device(disk: Any, device: Any) -> Iterator[str]:
+    name, uuid = _names(device)
+    flags = set_bits(int(device.flags) & (1 << len(_FLAGS)) - 1, _FLAGS)
+    yield f"{name_of(disk)}: {name}{f' ({uuid})' if uuid else ''}, {', '.join(flags) or 'active'}"
+    if not device.map:
+        yield "  no table"
+        return
+    table = cast("struct dm_table", device.map)
+    for number in range(min(int(table.num_targets), MOST_TARGETS)):
+        yield from guarded(_target(table.targets[number]), "    ")
+    yield f"  on {', '.join(_beneath(table)) or 'nothing'}"
 
 
 def _names(device: Any) -> tuple[str, str]:
@@ -43,11 +47,8 @@ def _names(device: Any) -> tuple[str, str]:
 def _target(target: Any) -> Iterator[str]:
     kind = text(target.type.name)
     yield f"  {int(target.begin)} {int(target.len)} {kind}"
-    try:
-        for line in TARGETS[kind](target.private) if kind in TARGETS else ():
-            yield f"    {line}"
-    except LookupError as error:
-        yield f"    not read: {error}"
+    if kind in TARGETS:
+        yield from (f"    {line}" for line in TARGETS[kind](target.private))
 
 
 def _linear(private: Any) -> Iterator[str]:

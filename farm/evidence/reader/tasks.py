@@ -6,7 +6,7 @@ from typing import Any
 
 from farm.evidence.decode import relative
 from farm.evidence.reader import inflight
-from farm.evidence.reader.values import text
+from farm.evidence.reader.values import guarded, text
 
 # Tasks, and frames of a task, that are shown.
 MOST_TASKS = 200
@@ -22,10 +22,14 @@ def blocked(program: Any) -> Iterator[str]:
 
     sleeping = (one for one in for_each_task(program) if task_state_to_char(one) == "D")
     for task in islice(sleeping, MOST_TASKS):
-        yield f"\n{text(task.comm)} pid {int(task.pid)}, process {int(task.tgid)}"
-        trace = program.stack_trace(task)
-        yield from (f"  {frame}" for frame in _kernel_frames(trace))
-        yield from (f"  has {line}" for line in dict.fromkeys(_in_hand(trace)))
+        yield from guarded(_task(task), "  ")
+
+
+def _task(task: Any) -> Iterator[str]:
+    yield f"\n{text(task.comm)} pid {int(task.pid)}, process {int(task.tgid)}"
+    trace = task.prog_.stack_trace(task)
+    yield from (f"  {frame}" for frame in _kernel_frames(trace))
+    yield from (f"  has {line}" for line in dict.fromkeys(_in_hand(trace)))
 
 
 def _kernel_frames(trace: Any) -> Iterator[str]:

@@ -7,6 +7,14 @@ from typing import Any
 MOST_CHARACTERS = 256
 
 
+def guarded(lines: Iterator[str], indent: str = "") -> Iterator[str]:
+    """The lines, up to where they cannot be read: what the memory of a broken kernel holds is anybody's guess."""
+    try:
+        yield from lines
+    except Exception as error:  # drgn's own errors and those of its helpers have no common class
+        yield f"{indent}not read any further: {type(error).__name__}: {error}"
+
+
 def text(value: Any) -> str:
     """A string: an array of characters, or a pointer to some; "" for none."""
     import drgn  # noqa: PLC0415

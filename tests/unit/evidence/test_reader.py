@@ -1,5 +1,6 @@
 """What is read from values of the kernel's types: of both generations, and with hostile names."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import drgn
@@ -7,7 +8,7 @@ import pytest
 from drgn import Object, TypeEnumerator, TypeMember
 
 from farm.evidence.reader import disks
-from farm.evidence.reader.values import enumerators, escaped, member, set_bits, text
+from farm.evidence.reader.values import enumerators, escaped, guarded, member, set_bits, text
 
 # Where the strings of these tests lie.
 ADDRESS = 0x1000
@@ -111,6 +112,16 @@ def test_names_control_no_terminal_and_end(program: drgn.Program) -> None:
     characters = program.array_type(program.int_type("char", 1, True), 4)
     assert text(Object(program, characters, [0x1b, 0x62, 0, 0x63])) == r"\x1bb"
     assert text(Object(program, program.pointer_type(program.int_type("char", 1, True)), 0)) == ""
+
+
+def test_what_cannot_be_read_ends_its_own_lines_only(program: drgn.Program) -> None:
+    def lines() -> Iterator[str]:
+        yield "one"
+        yield str(program.read_u64(0xdead))
+
+    one, why = guarded(lines(), "  ")
+    assert one == "one"
+    assert why.startswith("  not read any further: FaultError: ")
 
 
 def test_bits_by_their_names() -> None:
