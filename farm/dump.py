@@ -13,7 +13,7 @@ from pathlib import Path
 from farm import enter
 from farm.deadline import Deadline
 from farm.errors import FarmError, InfrastructureError, UserError
-from farm.evidence.memory import DUMP, DUMP_SECONDS, NOTHING, read, take
+from farm.evidence.memory import DUMP, NOTHING, read, take
 from farm.host.cache import Entry, Store
 from farm.kernel.build import KIND as KERNEL
 from farm.repro import recorded
@@ -27,6 +27,8 @@ LIVE = "live"
 # Wall seconds: for a keeper, who looks several times a second, to notice a request; and for drgn to read a dump.
 NOTICE_SECONDS = 15.0
 READ_SECONDS = 300.0
+# Likewise, for QEMU to write the dump: nobody's verdict waits for it, and the guest may be a large one.
+DUMP_SECONDS = 300.0
 _POLL_SECONDS = 0.1
 _TITLE = ("==> ", " <==")
 
@@ -121,9 +123,9 @@ def sections(text: str) -> list[tuple[str, list[str]]]:
 
 
 def request(cell: Path, dump: Path) -> None:
-    """Have the keeper of a guest take a dump of it.
+    """Have the keeper of a guest take a dump of it; the file is gone again when that fails.
 
-    Raises InfrastructureError when nobody keeps it any more, or when it cannot be taken.
+    Raises InfrastructureError when its keeper does not answer or cannot take it, UserError when the guest has ended.
     """
     answer = cell / ANSWER
     answer.unlink(missing_ok=True)
@@ -132,13 +134,16 @@ def request(cell: Path, dump: Path) -> None:
     try:
         _wait(lambda: not asked.exists(), NOTICE_SECONDS, f"the farm process that keeps the guest of {cell} does not "
               f"answer: it was stopped, or is an older farm")
-        _wait(answer.exists, DUMP_SECONDS + NOTICE_SECONDS, f"the keeper of the guest of {cell} has ended")
+        _wait(lambda: answer.exists() or not enter.find(cell), DUMP_SECONDS + NOTICE_SECONDS,
+              f"the farm process that keeps the guest of {cell} does not say what came of the dump")
         said = json.loads(answer.read_bytes())
+        if said["error"]:
+            raise InfrastructureError(f"the memory of the guest was not dumped: {said['error']}")
+    except BaseException:
+        dump.unlink(missing_ok=True)  # a part of a dump is of no use
+        raise
     finally:
-        asked.unlink(missing_ok=True)
-        answer.unlink(missing_ok=True)
-    if said["error"]:
-        raise InfrastructureError(f"the memory of the guest was not dumped: {said['error']}")
+        forget_requests(cell)
 
 
 def answer_requests(target: Target, cell: Path) -> None:
@@ -162,6 +167,12 @@ def answer_requests(target: Target, cell: Path) -> None:
         said = str(error)
     with suppress(InfrastructureError):  # the directory is gone: nobody waits
         write_json(cell / ANSWER, {"error": said})
+
+
+def forget_requests(cell: Path) -> None:
+    """Remove what is left of requests, for a keeper who lets its guest go: who asked may have been interrupted."""
+    for name in (REQUEST, ANSWER):
+        (cell / name).unlink(missing_ok=True)
 
 
 def _wait(over: Callable[[], bool], seconds: float, else_: str) -> None:

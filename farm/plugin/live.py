@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farm.deadline import Deadline
-from farm.dump import answer_requests
+from farm.dump import answer_requests, forget_requests
 from farm.enter import Entrance, converse, gdb_script, hold, instructions, open_gdb
 from farm.errors import FarmError, UserError
 from farm.freeze import Symbols
@@ -92,6 +92,7 @@ class Live:
                 status = converse(self.entrance(target), lambda: self._asked(target) or not target.alive)
             finally:
                 path.unlink(missing_ok=True)
+                forget_requests(path.parent)
             say(f"the session ended with status {status}")
 
     def keep(self, target: Target | None) -> None:
@@ -111,6 +112,7 @@ class Live:
                 hold(target, lambda: self._asked(target) or not path.exists())
             finally:
                 path.unlink(missing_ok=True)
+                forget_requests(path.parent)
             say("the guest is let go")
 
     def _asked(self, target: Target) -> bool:

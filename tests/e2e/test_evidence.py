@@ -162,7 +162,7 @@ class TestWithDebugInformation:
     ) -> None:
         done = visitors["gdb"]
         assert re.search(r"^0x[0-9a-f]+ +1 +\S*init", done.stdout, re.MULTILINE), done.stdout[:2000] + done.stderr
-        assert re.search(r"^0x[0-9a-f]+ +\d+ +kcryptd", done.stdout, re.MULTILINE)
+        assert re.search(r"^0x[0-9a-f]+ +\d+ +dmcrypt_write", done.stdout, re.MULTILINE)
         assert "Linux version 6.12" in done.stdout
         assert "lkdtm_WARNING" in done.stdout
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,7 +112,7 @@ def test_the_only_guest_that_runs(make: Callable[..., Path], store: Store, tmp_p
 
 
 def test_the_keeper_answers_whoever_asks(make: Callable[..., Path]) -> None:
-    cell, over = make(), threading.Event()
+    cell, over = make(entrance=HERE), threading.Event()
     keeper: Any = SimpleNamespace(patient=Patient(None, None), machine=Machine(memory_mib=1))
 
     def keep() -> None:
@@ -127,6 +128,21 @@ def test_the_keeper_answers_whoever_asks(make: Callable[..., Path]) -> None:
         over.set()
         thread.join()
     assert not [path for path in cell.iterdir() if "dump" in path.name]
+
+
+def test_a_guest_that_ends_meanwhile(make: Callable[..., Path]) -> None:
+    cell = make()
+
+    def drop() -> None:
+        while not (cell / dump.REQUEST).exists():
+            time.sleep(0.01)
+        (cell / dump.REQUEST).unlink()
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    with pytest.raises(UserError, match=r"No guest of .* can be entered"):
+        dump.request(cell, cell / "vmcore")
+    thread.join()
 
 
 def test_nobody_answers(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
