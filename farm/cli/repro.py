@@ -41,7 +41,8 @@ _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--ssh-port", "--runs-dir"))
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Runs of the smallest setup, for the rate.")
 @click.option("--budget", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="MINUTES",
-              help="Time of runs after which no new one begins, but for those of --runs.")
+              help="Time of runs, without their waiting for room on this host, after which no new one begins but for "
+              "those of --runs.")
 @click.option("--dir", "directory", type=Path, metavar="DIR",
               help="Directory of the reproduction.  [default: one below `reproductions`, named after what is asked]")
 @options(_TABLE)

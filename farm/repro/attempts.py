@@ -39,7 +39,7 @@ class Attempt:
     cause: Cause | None = None
     # Directory of its cell, relative to the reproduction's; "" for a run without.
     directory: str = ""
-    # Wall seconds.
+    # Wall seconds, less those in which it waited for room on the host.
     seconds: float = 0.0
     # None for a proposal that came to no cell.
     setup: Setup | None = None

@@ -200,13 +200,14 @@ class Reproduction:
         cells = trial.cells(ended)
         failed = [cell for cell in cells if cell.outcome is Outcome.FAIL]
         cell = next(iter(failed or cells), None)
-        seconds = round(ended.seconds, 1)
         if cell is None or cell.directory is None:
             seen = Seen.NO_BUILD if ended.status == Verdict.SKIP and not cells else (
                 Seen.UNASKED if cell is not None or ended.status == _USER else Seen.HOST)
             title = cell.title if cell is not None else ended.said.partition("\n")[0]
-            return Attempt(purpose, testcase, flavor, seen, title, seconds=seconds, setup=setup)
+            return Attempt(purpose, testcase, flavor, seen, title, seconds=round(ended.seconds, 1), setup=setup)
         run = load(cell.directory)
+        # A busy host lets cells wait for room: that is no time of theirs.
+        seconds = round(max(0.0, ended.seconds - float(run.facts.get("durations", {}).get("admission", 0.0))), 1)
         seen, cause = classify(run, self._plan.likeness)
         return Attempt(
             purpose, testcase, flavor, seen, cause.title if seen is Seen.BUG and cause else run.title, cause,
