@@ -2,6 +2,7 @@
 
     FarmError
     ├── UserError              the request cannot be carried out; says what, where, and what to do
+    │   └── MissingFeatureError    the kernel under test lacks what it takes: nothing to judge
     ├── InfrastructureError    the host, QEMU, the network or the disk failed; never good or bad
     └── KernelError            the kernel under test misbehaved
         ├── BuildError         it does not compile
@@ -23,6 +24,10 @@ class FarmError(Exception):
 
 class UserError(FarmError):
     """A mistake in the request: the message names the place and the way out."""
+
+
+class MissingFeatureError(UserError):
+    """The kernel under test lacks what the request needs, as it said itself; a cell that ends so is skipped."""
 
 
 class InfrastructureError(FarmError):

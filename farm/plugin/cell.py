@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 import pytest
 
 from farm.deadline import Deadline
-from farm.errors import FarmError, UserError
+from farm.errors import FarmError, MissingFeatureError, UserError
 from farm.evidence import Places
 from farm.expectation import Expectation
 from farm.freeze import Symbols
@@ -82,14 +82,16 @@ class CellRun:
     def assemble(self, target: Target) -> dict[str, Assembly]:
         """Build every stack of the testcase, by the serial of its namespace."""
         namespaces = {namespace.serial: namespace for namespace in self.record.machine.namespaces}
-        release = self._session.kernel.id.release
         with self.record.phase("setup"):
             for stack in self.record.stacks:
-                base = Base(namespaces[stack.serial], target.block_device(stack.serial), release)
+                base = Base(namespaces[stack.serial], target.block_device(stack.serial))
                 assembly = Assembly(
                     target, stack, base, seed=self.record.seed, pace=target.pace, disk=target.disk)
                 self._assemblies[stack.serial] = assembly
-                assembly.build()
+                try:
+                    assembly.build()
+                except MissingFeatureError as error:
+                    pytest.skip(str(error))
         return self._assemblies
 
     def expecting(self, layer: str) -> AbstractContextManager[Expectation]:

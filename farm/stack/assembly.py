@@ -13,6 +13,7 @@ from farm.model import Extent
 from farm.stack import script
 from farm.stack.corruption import FORGET, SETTLE, aim
 from farm.stack.crypto import best_driver
+from farm.stack.features import ASK, check_features, wanted
 from farm.stack.layers import Luks2, Partition, Stack, Swap
 from farm.stack.locate import Mapped, Spot, Tagged, Window, locate, parse_tables
 from farm.stack.places import NAMESPACE, TAGS, Device, Found, extents
@@ -91,7 +92,12 @@ class Assembly:
         return self.base.namespace.zone_mib << 20
 
     def build(self) -> None:
-        """Format and open every layer; when a step fails, the layers beneath it are taken down again."""
+        """Format and open every layer; when a step fails, the layers beneath it are taken down again.
+
+        Raises MissingFeatureError when the kernel cannot have such a stack.
+        """
+        if wanted(self.stack):
+            check_features(self.stack, self._shell.run(ASK, deadline=self._pace.deadline(CLOSE_SECONDS)).stdout)
         if needs_drivers(self.stack):
             answer = self._shell.run(["cat", "/proc/crypto"], deadline=self._pace.deadline(CLOSE_SECONDS))
             self._drivers = {"aes": best_driver(answer.stdout, "aes", "cipher")}

@@ -18,8 +18,6 @@ class Base:
     namespace: Namespace
     # Block device, e.g. `/dev/nvme1n1`.
     path: str
-    # The kernel's release, for the rules that depend on it.
-    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def plan(stack: Stack, base: Base, seed: int = 0, drivers: Mapping[str, str] | N
     `drivers` maps a kernel algorithm to its driver and is needed for `cryptd` only. Raises UserError when a rule
     forbids the stack.
     """
-    grounds = check(stack, base.namespace, base.release)
+    grounds = check(stack, base.namespace)
     below, layers = base.path, []
     for index, layer in enumerate(stack.layers):
         def key(length: int, index: int = index) -> bytes:

@@ -155,6 +155,7 @@ RULES: tuple[Rule, ...] = (
          "Inline integrity needs a namespace whose metadata holds a tag, at that namespace's own block size: "
          "give the namespace ms=8, 16 or 64 and leave sector_size out.",
          (Integrity,), _no_room_inline),
+    # For plans: in the guest its kernel is asked (features.py).
     Rule("inline-kernel", "dm-integrity has its inline mode since Linux 6.11.",
          (Integrity,), lambda layer, ground: _inline(layer) and (0, 0) < ground.kernel < (6, 11)),
     Rule("inline-wipe", "Inline integrity has no format step that could wipe: leave `wipe` out.",

@@ -70,7 +70,7 @@ def assembly(guest):
 
     def make(text, seed=3):
         stack = parse_stack(text)
-        base = Base(NAMESPACES[stack.serial], guest.block_device(stack.serial), guest.run("uname -r").stdout)
+        base = Base(NAMESPACES[stack.serial], guest.block_device(stack.serial))
         made.append(Assembly(guest, stack, base, seed=seed, pace=guest.pace))
         return made[-1]
 

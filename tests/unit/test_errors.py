@@ -9,6 +9,7 @@ from farm import errors
 
 TREE = {
     errors.UserError: errors.FarmError,
+    errors.MissingFeatureError: errors.UserError,
     errors.InfrastructureError: errors.FarmError,
     errors.KernelError: errors.FarmError,
     errors.BuildError: errors.KernelError,

@@ -9,8 +9,8 @@ from farm.model import Namespace
 from farm.stack import Base, parse_stack
 from farm.stack.plan import Plan, key_material, needs_drivers, plan
 
-BASE = Base(Namespace("data", 512, block=4096, ms=64), "/dev/nvme0n1", "6.12.117-farm")
-ZONED = Base(Namespace("data", 512, block=4096, zone_mib=16), "/dev/nvme0n1", "6.12.117-farm")
+BASE = Base(Namespace("data", 512, block=4096, ms=64), "/dev/nvme0n1")
+ZONED = Base(Namespace("data", 512, block=4096, zone_mib=16), "/dev/nvme0n1")
 
 
 def planned(text: str, base: Base = BASE, **options: object) -> Plan:
