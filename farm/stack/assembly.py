@@ -218,7 +218,8 @@ class Assembly:
         """Make the guest read from the disk again, when it has the stack open."""
         if self.is_open:
             rounds = "4" if self.mountpoint else "1"
-            self._shell.run(["sh", "-ec", FORGET, "sh", rounds], deadline=self._pace.deadline(CLOSE_SECONDS))
+            self._shell.run(["sh", "-ec", FORGET, "sh", rounds, self.device],
+                            deadline=self._pace.deadline(CLOSE_SECONDS))
 
     def _file_sector(self, path: str, offset: int) -> int:
         """filefrag prints extents as `0: logical.. logical: physical.. physical: length:`, here in 512-byte units."""

@@ -23,9 +23,12 @@ mounted=$1; shift
 for name; do dmsetup suspend "$name"; dmsetup resume "$name"; done
 """
 # $1: how often everything unused is dropped: buffers of XFS survive as many rounds as they were used (fs/xfs/xfs_buf.c,
-# xfs_buftarg_isolate). Tags are cached by dm-bufio, which keeps some whatever happens (drivers/md/dm-bufio.c,
-# get_retain_buffers), gives the others back in the background, and has one buffer in reserve for each dm-integrity.
+# xfs_buftarg_isolate). $2: the device; lists of each CPU keep some of its buffers until they are emptied, as
+# invalidate_bdev does (block/bdev.c) and fs/drop_caches.c does not on every kernel. Tags are cached by dm-bufio, which
+# keeps some whatever happens (drivers/md/dm-bufio.c, get_retain_buffers), gives the others back in the background, and
+# has one buffer in reserve for each dm-integrity.
 FORGET = """\
+blockdev --flushbufs "$2"
 for round in $(seq "$1"); do echo 3 >/proc/sys/vm/drop_caches; done
 reserve=0
 for sectors in $(dmsetup table --target integrity | sed -n 's/.* buffer_sectors:\\([0-9]*\\).*/\\1/p'); do
