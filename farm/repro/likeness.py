@@ -56,9 +56,9 @@ class Likeness:
         if not self.spoken:
             return f"it names no kind of failure, so any crash report with {place}"
         kinds = dict.fromkeys(kind for one in self.spoken for kind in sorted(one.kinds))
-        first = self.spoken[0]
-        return (f"it speaks of {', '.join(one.name for one in self.spoken)}: {', '.join(kinds)}, with {place}; "
-                f"without a trace only {', '.join(sorted(first.kinds))}")
+        spoken = ", ".join(one.name for one in self.spoken)
+        return (f"it speaks of {spoken}: {', '.join(kinds)}, with {place}; what has no trace counts as "
+                f"{self.spoken[0].name}")
 
 
 def likeness(report: Understanding) -> Likeness:

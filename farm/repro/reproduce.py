@@ -209,6 +209,8 @@ class Reproduction:
         # A busy host lets cells wait for room: that is no time of theirs.
         seconds = round(max(0.0, ended.seconds - float(run.facts.get("durations", {}).get("admission", 0.0))), 1)
         seen, cause = classify(run, self._plan.likeness)
+        if purpose is Purpose.RATE and seen is Seen.NO_BOOT:
+            seen = Seen.HOST  # it has booted before, with the same kernel and machine: the host was too slow for it
         return Attempt(
             purpose, testcase, flavor, seen, cause.title if seen is Seen.BUG and cause else run.title, cause,
             str(cell.directory.relative_to(self._directory)), seconds, setup or setup_of(run, testcase))
