@@ -52,7 +52,7 @@ QUICK := tests/unit tests/golden tests/plugin tests/cli
 TESTS := $(wildcard $(QUICK)) $(filter-out $(QUICK) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 
 test: venv  ## Run the whole test suite, the quick tests first.
-	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(TESTS) $(ARGS)
+	@$(BIN)/pytest -n 2 $(TESTS) $(ARGS)
 
 check: venv  ## Check style, types, floors and sizes.
 	@$(BIN)/ruff check

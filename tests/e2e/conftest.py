@@ -27,27 +27,6 @@ PATCHES = Path(__file__).parent / "patches"
 # One kernel with all checks for all who need one; its crash test and its dm-linear have more bugs than Linux has.
 DEBUG = ("--flavor=debug", *(f"--patch={PATCHES / name}.patch" for name in ("lkdtm-more", "dm-linear-leak")))
 
-# Two lanes, for two workers of pytest-xdist (--dist loadgroup). In one, in this order, is who builds in the farm's own
-# kernel trees, looks at what the cache holds, or needs the debug kernel, which takes longer to build than all others;
-# the rest needs nothing but guests of base.
-BUILDERS = ("test_build", "test_bisect", "test_image", "test_nightly", "test_qualify", "test_repro", "test_run",
-            "test_solve", "test_debug_reports", "test_evidence")
-
-
-def _turn(item: pytest.Item) -> int:
-    """Quick tests first, those that build next, and the rest last."""
-    module = item.path.stem
-    if "e2e" not in item.keywords:
-        return 0
-    return 1 + BUILDERS.index(module) if module in BUILDERS else 1 + len(BUILDERS)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_turn)
-    for item in items:
-        if _turn(item):
-            item.add_marker(pytest.mark.xdist_group("kernels" if item.path.stem in BUILDERS else "guests"))
-
 
 @pytest.fixture(scope="session")
 def farm_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, Any]]]:
