@@ -50,5 +50,6 @@ class Lanes(LoadScopeScheduling):
         return lane(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist` is a way to run them, too
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
     return Lanes(config, log)

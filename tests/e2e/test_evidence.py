@@ -178,20 +178,16 @@ class TestWithDebugInformation:
 
     def test_each_answer_has_a_file(self, result: dict[str, Any]) -> None:
         read = {path.name: path.read_text() for path in (result["directory"] / "evidence").glob("*.txt")}
-        missing = {name for name, text in read.items() if text.startswith("not collected")}
-        # The time for all answers is the user's, whatever else the host does.
-        late = r"not collected: (the \d+ s for asking the guest had passed|no answer within \d+ s)\n"
-        assert all(re.fullmatch(late, read[name]) for name in missing)
-        assert not missing & {"registers.txt", "sysrq-w.txt"}
+        assert not [name for name, text in read.items() if text.startswith("not collected")]
+        assert "nvme" in read["block.txt"]
         assert "No such file" not in "".join(read.values())
         for name, word in {
-            "block.txt": "nvme",
             "sysrq-w.txt": "lkdtm_HUNG_TASK", "sysrq-l.txt": "NMI backtrace", "sysrq-m.txt": "Mem-Info",
             "sysrq-t.txt": "task:", "registers.txt": "CPU#1", "dmsetup.txt": "linear", "meminfo.txt": "MemFree",
             "vmstat.txt": "nr_free_pages", "slabinfo.txt": "slabdata", "swaps.txt": "Filename", "crypto.txt": "driver",
             "pressure.txt": "/proc/pressure/memory", "dmesg.txt": "lkdtm_WARNING", "processes.txt": "PID",
         }.items():
-            assert name in missing or word in read[name], (name, read[name][:500])
+            assert word in read[name], (name, read[name][:500])
 
 
 class TestWhoDoesNotAnswer:
