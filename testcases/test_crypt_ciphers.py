@@ -24,7 +24,8 @@ def test_unaligned_buffers(stack, fio):
 @pytest.mark.parametrize((), stacks(
     "luks2:cipher=aes-gcm-random,integrity=aead", "luks2:integrity=hmac-sha256",
     "luks2:cipher=aes-cbc-essiv:sha256,integrity=hmac-sha256", "luks2:cipher=chacha20-random,integrity=poly1305",
-    "luks2:cipher=aegis128-random,integrity=aead"))
+    "luks2:cipher=aegis128-random,integrity=aead", "luks2:cipher=aes-gcm-random,integrity=aead,cryptd",
+    "luks2:integrity=hmac-sha256,cryptd,no_read_workqueue,no_write_workqueue"))
 def test_authenticated(stack, fio):
     """Sector number and vector are the associated data: two pieces of memory, never one."""
     fio(stack, rw="randwrite", bs="16K")

@@ -76,6 +76,9 @@ STACKS = {
     "aes-xts-hmac": ({"block": 4096}, "data / luks2:integrity=hmac-sha256", AEAD),
     "aes-gcm": ({"block": 4096}, "data / luks2:cipher=aes-gcm-random,integrity=aead", once(AEAD)),
     "chacha20-poly1305": ({"block": 4096}, "data / luks2:cipher=chacha20-random,integrity=poly1305", once(AEAD)),
+    # What a cipher that finishes later says takes another way (drivers/md/dm-crypt.c, kcryptd_async_done).
+    "aes-xts-hmac-cryptd": ({"block": 4096}, "data / luks2:integrity=hmac-sha256,cryptd", once(AEAD)),
+    "aes-gcm-cryptd": ({"block": 4096}, "data / luks2:cipher=aes-gcm-random,integrity=aead,cryptd", once(AEAD)),
     "aegis128": ({"block": 4096}, "data / luks2:cipher=aegis128-random,integrity=aead", once(AEAD)),
     "crypt-on-pi3": ({"block": 4096, "pi": 3, "ms": 8}, "data / crypt:sector_size=4096", once(CRYPT_OVER_PI)),
     "luks2": ({}, "data / luks2", NONE),

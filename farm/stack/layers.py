@@ -102,6 +102,8 @@ class Luks2(Layer):
     )
     # Authentication; `aead` and `poly1305` belong to the AEAD ciphers.
     integrity: str = choice("none", "hmac-sha256", "aead", "poly1305")
+    # Encrypt asynchronously, as for `crypt`; what lies on the disk is the same.
+    cryptd: bool = flag()
     # Bytes per encryption sector, 0 for cryptsetup's choice.
     sector_size: int = number(0, hint=_SECTOR_SIZE_HINT, choices=_SECTOR_SIZES)
     # Rounds of the key derivation; cryptsetup's own choice would take long under emulation.

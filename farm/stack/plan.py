@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from farm.model import Namespace
-from farm.stack.layers import Crypt, Stack
+from farm.stack.layers import Crypt, Luks2, Stack
 from farm.stack.planners import PLANNERS
 from farm.stack.rules import check
 from farm.stack.steps import LayerPlan, Place, Step, undoing
@@ -58,7 +58,7 @@ class Plan:
 
 def needs_drivers(stack: Stack) -> bool:
     """True when a plan must be told the guest's crypto drivers."""
-    return any(isinstance(layer, Crypt) and layer.cryptd for layer in stack.layers)
+    return any(isinstance(layer, Crypt | Luks2) and layer.cryptd for layer in stack.layers)
 
 
 def key_material(seed: int, serial: str, index: int, length: int) -> bytes:

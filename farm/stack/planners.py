@@ -25,6 +25,16 @@ set -- "$1" "$2" "$3" $(dmsetup status "$1")
 dmsetup remove "$1"
 dmsetup create "$1" --table "0 $8 integrity $2 $3"
 """
+# Gives a device of dm-crypt the cipher $2. One that names an algorithm instead of its driver is made, but refused with
+# EEXIST, for it then goes by its drivers (crypto/api.c:crypto_larval_wait): they are looked up by the algorithm $3.
+# The table holds the key, so it is never printed.
+_WRAP = r"""
+swap() { dmsetup table --showkeys "$1" | sed "s/ crypt [^ ]*-\([^- ]*\) / crypt capi:$2-\1 /" | dmsetup reload "$1"; }
+swap "$1" "$2" 2>/dev/null || swap "$1" "$(awk -v name="$3" '
+  $1 == "name" { hit = $3 == name }
+  hit && $1 == "driver" && /cryptd\(/ { print $3; exit }' /proc/crypto)"
+dmsetup resume "$1"
+"""
 
 
 def _partition(layer: Partition, place: Place) -> LayerPlan:
@@ -110,6 +120,25 @@ def _crypt(layer: Crypt, place: Place) -> LayerPlan:
     return LayerPlan(place.name, layer, place.mapped, "", (), (opened,))
 
 
+# Cipher of LUKS2 -> its algorithm, and the same with cryptd in it.
+_WRAPPED = {
+    "aes-xts-plain64": ("xts(aes)", "cryptd(xts(ecb({aes})))"),
+    "aes-gcm-random": ("gcm(aes)", "cryptd(gcm(aes))"),
+    "chacha20-random": ("rfc7539(chacha20,poly1305)", "cryptd(rfc7539(chacha20,poly1305))"),
+    "aegis128-random": ("aegis128", "cryptd(aegis128)"),
+}
+
+
+def _wrapped(layer: Luks2, place: Place) -> tuple[Step, ...]:
+    """cryptsetup does not know of cryptd, so the cipher is exchanged in the table that it made."""
+    if not layer.cryptd:
+        return ()
+    name, wrapped = (text.format(**place.drivers) for text in _WRAPPED[layer.cipher])
+    if layer.integrity == "hmac-sha256":
+        name, wrapped = f"authenc(hmac(sha256),{name})", f"authenc(hmac(sha256),{wrapped})"
+    return (place.shell(_WRAP, place.name, wrapped, name),)
+
+
 def _luks2(layer: Luks2, place: Place) -> LayerPlan:
     tagged = layer.integrity != "none"
     header = ("--header", f"{RUN}/{place.name}.header") if layer.header == "detached" else ()
@@ -124,11 +153,13 @@ def _luks2(layer: Luks2, place: Place) -> LayerPlan:
         "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", str(layer.iterations), "--key-file", "-",
         *header, place.below, input=place.key(32))
     opened = place.step(
-        "cryptsetup", "open", "--type", "luks2", "--key-file", "-", *_queues(layer), *header, place.below, place.name,
+        "cryptsetup", "open", "--type", "luks2", "--key-file", "-", *_queues(layer),
+        *(("--disable-keyring",) if layer.cryptd else ()), *header, place.below, place.name,
         input=place.key(32), undo=("cryptsetup", "close", place.name))
     settle = (place.zero_ends(),) if tagged and not layer.wipe else ()
     forget = (place.step("rm", "-f", header[1]),) if header else ()
-    return LayerPlan(place.name, layer, place.mapped, "", (formatted,), (opened,), settle, forget)
+    opening = (opened, *_wrapped(layer, place))
+    return LayerPlan(place.name, layer, place.mapped, "", (formatted,), opening, settle, forget)
 
 
 def _mounted(layer: Layer, place: Place, make: tuple[str, ...], options: str) -> LayerPlan:

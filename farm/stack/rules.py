@@ -168,11 +168,11 @@ RULES: tuple[Rule, ...] = (
          (Luks2,), lambda layer, _: _tagged(layer) and isinstance(layer, Luks2) and layer.header == "detached"),
     Rule("wipe-without-integrity", "There is nothing to wipe without integrity tags: leave `wipe` out.",
          (Luks2,), lambda layer, _: isinstance(layer, Luks2) and layer.wipe and not _tagged(layer)),
-    Rule("cryptd-xts",
-         "The farm wraps aes-xts-plain64 and aes-cbc-plain64 in cryptd: an essiv template around cryptd is refused by "
-         "the kernel with EEXIST, and a capi: cipher names its drivers itself.",
-         (Crypt,), lambda layer, _: isinstance(layer, Crypt) and layer.cryptd
-         and layer.cipher not in ("aes-xts-plain64", "aes-cbc-plain64")),
+    Rule("cryptd-cipher",
+         "An essiv template around cryptd is refused by the kernel with EEXIST, and a capi: cipher names its drivers "
+         "itself: leave cryptd out, or choose another cipher.",
+         (Crypt, Luks2), lambda layer, _: isinstance(layer, Crypt | Luks2) and layer.cryptd
+         and ("essiv" in layer.cipher or layer.cipher.startswith("capi:"))),
     Rule("crypt-sectors", "The device beneath must hold a whole number of encryption sectors: "
          "give the layer beneath a size that is a multiple of sector_size.", (Crypt, Luks2), _broken_sectors),
     Rule("xfs-size", "mkfs.xfs makes no file system smaller than 300 MiB: enlarge the namespace or the window.",

@@ -82,6 +82,21 @@ def test_cryptd_takes_the_driver_of_the_guest() -> None:
     assert not needs_drivers(parse_stack("data / crypt"))
 
 
+@pytest.mark.parametrize(("options", "wrapped", "name"), [
+    ("", "cryptd(xts(ecb(aes-aesni)))", "xts(aes)"),
+    ("integrity=hmac-sha256,", "authenc(hmac(sha256),cryptd(xts(ecb(aes-aesni))))", "authenc(hmac(sha256),xts(aes))"),
+    ("cipher=aes-gcm-random,integrity=aead,", "cryptd(gcm(aes))", "gcm(aes)"),
+])
+def test_cryptd_in_luks2_changes_the_table_that_cryptsetup_made(options: str, wrapped: str, name: str) -> None:
+    stack = f"data / luks2:{options}cryptd"
+    assert needs_drivers(parse_stack(stack))
+    made = planned(stack, drivers={"aes": "aes-aesni"})
+    opened, changed = made.open
+    assert "--disable-keyring" in opened.argv, "a key in a keyring is gone with cryptsetup"
+    assert changed.argv[-3:] == ("farm-data-1-luks2", wrapped, name)
+    assert changed not in planned(stack.replace("cryptd", "sector_size=512"), drivers={"aes": "aes-aesni"}).open
+
+
 def test_keys_follow_from_seed_and_place_and_stay_out_of_argv() -> None:
     one, same = planned("data / crypt / crypt", seed=1), planned("data / crypt / crypt", seed=1)
     other = planned("data / crypt / crypt", seed=2)

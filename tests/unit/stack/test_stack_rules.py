@@ -43,7 +43,9 @@ REFUSED = [
     ("aead-pairing", DATA, "data / luks2:integrity=poly1305"),
     ("detached-integrity", DATA, "data / luks2:header=detached,integrity=hmac-sha256"),
     ("wipe-without-integrity", DATA, "data / luks2:wipe"),
-    ("cryptd-xts", DATA, "data / crypt:cipher=aes-cbc-essiv:sha256,cryptd"),
+    ("cryptd-cipher", DATA, "data / crypt:cipher=aes-cbc-essiv:sha256,cryptd"),
+    ("cryptd-cipher", DATA, "data / crypt:cipher=capi:xts(ecb(aes-generic))-plain64,cryptd"),
+    ("cryptd-cipher", BLOCK4K, "data / luks2:cipher=aes-cbc-essiv:sha256,integrity=hmac-sha256,cryptd"),
     ("crypt-sectors", DATA, "data / linear:offset=3 / crypt:sector_size=4096"),
     ("xfs-size", SMALL, "data / xfs"),
     ("ext4-unwritten", DATA, "data / integrity / crypt / ext4"),
@@ -61,6 +63,7 @@ ACCEPTED = [
     (DATA, "data / luks2:cipher=chacha20-random,integrity=poly1305 / swap"),
     (DATA, "data / integrity:wipe / ext4"),
     (DATA, "data / crypt:cryptd"),
+    (BLOCK4K, "data / luks2:cipher=aes-gcm-random,integrity=aead,cryptd"),
 ]
 
 
