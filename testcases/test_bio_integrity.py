@@ -92,6 +92,17 @@ def test_protection_information(stack, fio, payloads, sizes):
     fio(stack, verify_only=True, **sizes)
 
 
+@pytest.mark.parametrize((), [
+    pytest.param(marks=[type1_512, pytest.mark.stack("data / linear:offset=2057")], id="512"),
+    pytest.param(marks=[type1_4096, pytest.mark.stack("data / linear:offset=2056")], id="4096"),
+])
+def test_written_zeroes_are_protected(stack, target, fio):
+    """The controller makes the protection of zeroes by itself, from a reference tag that it has to be told."""
+    fio(stack, duration=0)
+    target.run(["blkdiscard", "--zeroout", "--length", str(4 << 20), stack.device])
+    target.run(["cmp", "--bytes", str(4 << 20), stack.device, "/dev/zero"])
+
+
 @pytest.fixture
 def verified(target):
     """`with verified() as count:` how many bios the block layer verifies in the block; `count()` after it."""

@@ -9,6 +9,8 @@ WITHIN = "crypt_iv_plain64_gen+crypt_map+crypt_convert+crypt_endio+kcryptd_crypt
 # Every allocation fails, and more requests are in flight than dm-crypt has in reserve (MIN_IOS, BIO_MAX_VECS).
 EVERY = f"within={WITHIN},every=1"
 DEEP = {"bs": "16K", "iodepth": 256}
+# More tags than one of the reserve's pieces of memory holds (POOL_ENTRY_SIZE): a bio has to be cut.
+LARGE = {"bs": "128K", "iodepth": 32}
 
 pytestmark = pytest.mark.duration(5)
 
@@ -48,8 +50,9 @@ def test_ciphers(stack, fio, pressure):
 @big_blocks
 @pytest.mark.parametrize((), stacks(
     "luks2:cipher=aes-gcm-random,integrity=aead", "luks2:integrity=hmac-sha256",
-    "luks2:cipher=chacha20-random,integrity=poly1305"))
+    "luks2:cipher=chacha20-random,integrity=poly1305", "luks2:cipher=aes-gcm-random,integrity=aead,cryptd"))
 def test_authenticated_ciphers(stack, fio, pressure):
     with pressure(f"fail-slab:{EVERY}"):
-        fio(stack, rw="write", **DEEP)
-        fio(stack, verify_only=True, **DEEP)
+        for sizes in DEEP, LARGE:
+            fio(stack, rw="write", **sizes)
+            fio(stack, verify_only=True, **sizes)

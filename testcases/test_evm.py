@@ -4,6 +4,8 @@ EVM keeps an HMAC over a file's security attributes, IMA a hash of its content; 
 with the inode locked. Flavor `lockdep` or `debug` reports a wrong order of locks though it does not hang.
 """
 
+from contextlib import contextmanager
+
 import pytest
 
 pytestmark = [
@@ -46,6 +48,16 @@ while :; do
   number=$((number + 1))
 done >/dev/null 2>&1
 """
+# How many keys root has, as soon as there are at most $1, or after ten seconds.
+COUNT = """
+for ((tries = 100; tries; tries--)); do
+  read -r _ _ keys _ < <(grep '^ *0:' /proc/key-users)
+  [ "${keys%/*}" -gt "$1" ] && [ "$1" -gt 0 ] && sleep 0.1 || break
+done
+echo "${keys%/*}"
+"""
+# Those of a session that is open just then.
+OTHER_KEYS = 5
 
 
 @pytest.fixture
@@ -57,6 +69,23 @@ def protected(stacks, target):
         pytest.skip(f"the kernel has no EVM or no securityfs: {result.stderr.strip()}")
     assert result.status == 0, result.stderr
     return stack
+
+
+@pytest.fixture
+def storm(target, background):
+    """`with storm(directory):` attributes change and keys are requested; the keys are gone soon after the block."""
+    def keys(most):  # a worker frees them, after their last user (security/keys/gc.c)
+        return int(target.run(["bash", "-c", COUNT, "bash", str(most)]).stdout)
+
+    @contextmanager
+    def raging(directory):
+        most = keys(0) + OTHER_KEYS
+        with background(ATTRIBUTES, directory), background(ATTRIBUTES, directory), background(KEYS):
+            yield
+        left = keys(most) - most
+        assert left <= 0, f"{left} keys were not freed"
+
+    return raging
 
 
 @pytest.fixture
@@ -74,9 +103,8 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 
 @FILESYSTEMS
 @pytest.mark.stack("swap / swap")
-def test_under_pressure(protected, attributes, background, churn, stress):
-    storm = background(ATTRIBUTES, protected.mountpoint), background(ATTRIBUTES, protected.mountpoint)
-    with storm[0], storm[1], background(KEYS), stress.running("/tmp", bytes="320M", keep=True, method="rand-set"):
+def test_under_pressure(protected, attributes, storm, churn, stress):
+    with storm(protected.mountpoint), stress.running("/tmp", bytes="320M", keep=True, method="rand-set"):
         churn(protected, files=200)
     assert "security.evm=" in attributes(f"{protected.mountpoint}/one")
 

@@ -21,6 +21,12 @@ ON = "echo Y >/sys/module/zswap/parameters/enabled"
 # CPUs that come and go slow a guest down so much that it might not come to use zswap before the end.
 USED = "for number in $(seq 300); do ! grep -q '^zswpout [1-9]' /proc/vmstat || break; sleep 0.1; done"
 
+# In 6.12 a CPU that goes may leave the timer of its deadline server behind, and then warns (kernel/sched/deadline.c,
+# sub_running_bw): the kernel's own, and nothing of zswap. Without runtime that server never starts (dl_server_start).
+NO_DEADLINE_SERVER = """
+for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do [ ! -e $runtime ] || echo 0 >$runtime; done
+"""
+
 # As fast as the guest can: each time is one more chance for a task that moves to another CPU meanwhile.
 HOTPLUG = """
 cd /sys/devices/system/cpu
@@ -70,6 +76,7 @@ def scarce(target, pressure):
 
     Only what reclaims for the whole guest holds `fs_reclaim` (mm/vmscan.c, mm/page_alloc.c:__perform_reclaim).
     """
+    target.run(NO_DEADLINE_SERVER)
     target.run(ON)
     with pressure("keep-free:free=48M,fixed"):
         yield
@@ -90,3 +97,12 @@ def test_bring_up_fails(stack, target, stress):
     with stress.running(stack, **PRESSURE):
         failed = int(target.run(["bash", "-c", BRING_UP]).stdout)
     assert failed, "no allocation failed while CPU 1 was brought up"
+
+
+@STACKS
+def test_pages_of_zeroes_and_of_ones(stack, stress):
+    """A page of zeroes needs no room on the disk (mm/page_io.c, swap_writepage), until it holds something else.
+
+    Its place is kept after it was read, as long as half of all places are free (mm/swap.h, vm_swap_full).
+    """
+    stress(stack, bytes="400M", keep=True, method="zero-one")
