@@ -1,11 +1,9 @@
 """A PostgreSQL server of the tests' own, from Debian's package."""
 
-import os
 import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from farm.deadline import Deadline
-from farm.host import process
+from farm.host import lease, process
 from farm.host.tools import TOOLS
 
 PROGRAM = next(tool for tool in TOOLS if tool.name == "postgres")
 
 
-def _as_somebody() -> tuple[str, list[str]]:
-    """initdb and postgres refuse root: who runs them, and what changes to that user."""
-    if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid()).pw_name, []
-    user = next(name for name in ("postgres", "nobody") if any(one.pw_name == name for one in pwd.getpwall()))
-    return user, ["setpriv", f"--reuid={user}", "--init-groups", "--"]
+# Who it believes to be: initdb and postgres refuse root, and initdb wants a name. To the host it is who runs the tests,
+# so it may enter the lease's scratch directory, and its files belong to whoever sweeps that.
+_SEEN_AS = next(one for one in pwd.getpwall() if one.pw_uid)
+# Shared memory of its own, of System V and in /dev/shm: it ends with the last process, also when the server is killed.
+_APART = ["unshare", f"--map-user={_SEEN_AS.pw_uid}", f"--map-group={_SEEN_AS.pw_gid}", "--keep-caps",
+          "--ipc", "--mount", "--", "sh", "-c", 'mount -t tmpfs farm /dev/shm && exec "$@"', "sh"]
 
 
 class Server:
@@ -33,17 +31,15 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._user, self._prefix = _as_somebody()
         self._programs = PROGRAM.find().parent
-        shutil.chown(directory, self._user)
-        process.run([*self._prefix, str(self._programs / "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
+        process.run([*_APART, str(self._programs / "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8",
                      "--username=farm", str(directory / "data")], deadline=Deadline(120), cwd=directory)
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with (self._directory / "log").open("ab") as log:
             self._child = process.spawn(
-                [*self._prefix, str(self._programs / "postgres"), "-D", str(self._directory / "data"), "-F",
+                [*_APART, str(self._programs / "postgres"), "-D", str(self._directory / "data"), "-F",
                  "-k", str(self._directory), "-c", "listen_addresses="], stderr=log, cwd=self._directory)
         deadline = Deadline(60)
         asked = [str(self._programs / "pg_isready"), "-q", "-h", str(self._directory)]
@@ -52,7 +48,7 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """At once, without a checkpoint; a killed one would leave its children, and they the memory that they share."""
+        """At once, without a checkpoint; it waits for its children, which a killed one would not."""
         if self._child:
             self._child.send_signal(signal.SIGQUIT)
             with suppress(subprocess.TimeoutExpired):
@@ -70,12 +66,21 @@ class Server:
         return self.url(name)
 
 
+def missing() -> str:
+    """Why this host can run none, in a sentence; "" when it can."""
+    if PROGRAM.find() is None:
+        return "this host has no PostgreSQL: `make deps` installs Debian's postgresql"
+    if process.run([*_APART, "true"], deadline=Deadline(60), check=False).returncode != 0:
+        return "this host lets nobody make user namespaces"
+    return ""
+
+
 @contextmanager
 def server() -> Iterator[Server]:
     """A running server; nothing of it is left. Skips where there is none to run."""
-    if PROGRAM.find() is None:
-        pytest.skip("this host has no PostgreSQL: `make deps` installs Debian's postgresql")
-    directory = Path(tempfile.mkdtemp(prefix="farm-postgres-"))
+    if why := missing():
+        pytest.skip(why)
+    directory = lease.scratch_directory("postgres")
     try:
         made = Server(directory)
         made.start()
