@@ -1,6 +1,6 @@
 """The guest as whoever collects evidence sees it: also broken, also dead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +51,18 @@ class Patient:
         self._ssh = ssh
 
     def run(
-        self, command: Sequence[str] | str, *, deadline: Deadline | None = None, check: bool = True
+        self, command: Sequence[str] | str, *, deadline: Deadline | None = None, check: bool = True,
+        out: Callable[[bytes], None] | None = None,
     ) -> CommandResult:
-        """Run a command, given as words or as a script for sh. Raises FarmError when ssh does not answer."""
+        """Run a command, given as words or as a script for sh; `out` takes its output as it comes.
+
+        Raises FarmError when ssh does not answer.
+        """
         self._present()
         if self._ssh is None:
             raise InfrastructureError("there is no ssh connection to the guest")
-        return self._ssh.run(command, deadline=deadline or Deadline(ANSWER_SECONDS), check=check, guard=lambda: None)
+        return self._ssh.run(
+            command, deadline=deadline or Deadline(ANSWER_SECONDS), check=check, guard=lambda: None, out=out)
 
     def sysrq(self, key: str, deadline: Deadline) -> None:
         """Send a break and a sysrq key over the serial line. Raises InfrastructureError when QEMU is gone."""

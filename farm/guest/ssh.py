@@ -75,13 +75,14 @@ class Ssh:
         input: bytes = b"",
         check: bool = True,
         guard: Guard | None = None,
+        out: Callable[[bytes], None] | None = None,
     ) -> CommandResult:
-        """Run a command, given as words or as a script for sh, to its end.
+        """Run a command, given as words or as a script for sh, to its end; `out` takes its output as it comes.
 
         Raises CommandError when it fails (unless `check` is false), HangError when it outlasts the deadline,
         ConnectionLostError when the connection breaks, and whatever the guard raises.
         """
-        result = self._execute(Command(command, deadline, guard or self._guard, input))
+        result = self._execute(Command(command, deadline, guard or self._guard, input, out))
         if check and result.status != 0:
             raise CommandError(result)
         return result

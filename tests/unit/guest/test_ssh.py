@@ -135,6 +135,15 @@ def test_deadline_ends_the_command_on_the_other_side_too(ssh, records):
     assert "did not end" in records[-1]["error"]
 
 
+def test_what_a_late_command_had_printed_was_taken_as_it_came(ssh, tmp_path):
+    (tmp_path / "read").write_text("all of it\n")
+    os.mkfifo(tmp_path / "never")
+    said = bytearray()
+    with pytest.raises(HangError):
+        ssh.run(["cat", str(tmp_path / "read"), str(tmp_path / "never")], deadline=Deadline(1), out=said.extend)
+    assert said == b"all of it\n"
+
+
 def test_the_guard_ends_a_command_at_once_and_leaves_the_guest_alone(ssh, guard, records):
     threading.Timer(0.3, lambda: setattr(guard, "error", CrashError("oops"))).start()
     with pytest.raises(CrashError, match="oops"):
