@@ -5,21 +5,24 @@ answer at all (QEMU, ssh) is not asked again: a dead guest would cost the deadli
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from farm.deadline import Deadline
 from farm.errors import FarmError, HangError
-from farm.evidence.questions import QEMU_QUERIES, SCRIPTS, SYSRQ_KEYS
+from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, SYSRQ_KEYS
 from farm.guest.patient import Patient
-from farm.guest.shell import ConnectionLostError, cut
+from farm.guest.shell import MOST_BYTES, ConnectionLostError, cut
 
 # For all evidence of one failure together, in wall seconds: with what it takes to stop, less than a minute. And for
 # asking the guest.
 TOTAL_SECONDS = 55.0
 GUEST_SECONDS = 30.0
+# The part of that for QEMU and the keys, so that a slow console leaves time for ssh: what a key makes the kernel say is
+# in the console's log also when nobody waits for it.
+QEMU_PART = 0.6
 # For one answer. QEMU's own comes at once when it comes at all; a guest under load takes its time.
 QEMU_SECONDS = 5.0
 SSH_SECONDS = 8.0
@@ -48,35 +51,43 @@ class _Source:
 
     def keep(self, name: str, item: Callable[[Deadline], str], seconds: float) -> None:
         """Write one answer, or why there is none."""
+        self.keep_all([name], lambda deadline, answers: answers.update({name: item(deadline)}), seconds)
+
+    def keep_all(self, names: Iterable[str], item: Callable[[Deadline, dict[str, str]], None], seconds: float) -> None:
+        """Write what the item has put among the answers, also before it failed, and of each other name why not."""
         if not self._silent and self._total.expired:
             self._silent = f"the {self._total.seconds:.0f} s for asking the guest had passed"
-        text = f"not collected: {self._silent}\n"
+        answers: dict[str, str] = {}
+        why = self._silent
         if not self._silent:
             try:
-                text = item(self._total.at_most(seconds)) or "(nothing)\n"
-                self._answers += 1
+                item(self._total.at_most(seconds), answers)
             except (FarmError, OSError) as error:
-                text = self._failed(error, seconds)
-        write(self._directory / name, text)
+                self._answers += len(answers)
+                why = self._failed(error, seconds)
+            else:
+                self._answers += 1
+        for name in names:
+            write(self._directory / name, answers.get(name) or (f"not collected: {why}\n" if why else "(nothing)\n"))
 
     def give_up(self, why: str) -> None:
         """Ask it nothing more."""
         self._silent = self._silent or why
 
     def _failed(self, error: Exception, seconds: float) -> str:
-        """Who has never answered, or fails a second time, is given up."""
+        """Why there is no answer. Who has never answered, or fails a second time, is given up."""
         why = f"no answer within {seconds:.0f} s" if isinstance(error, HangError) else str(error)
         self._failures += 1
         if not self._answers or self._failures > 1 or isinstance(error, ConnectionLostError):
             self._silent = why
-        return f"not collected: {why}\n"
+        return why
 
 
 def collect(target: Patient, directory: Path, console_log: Path, total: Deadline) -> None:
     """Fill `directory`; what could not be had says why in its file. Answers to sysrq keys go to the console's log."""
     directory.mkdir(exist_ok=True)
     guest = total.at_most(GUEST_SECONDS)
-    qemu, ssh = _Source(directory, guest), _Source(directory, guest)
+    qemu, ssh = _Source(directory, guest.at_most(guest.seconds * QEMU_PART)), _Source(directory, guest)
     for name, query in QEMU_QUERIES.items():
         qemu.keep(name, partial(target.human_monitor, query), QEMU_SECONDS)
     if panicked(console_log):
@@ -87,6 +98,7 @@ def collect(target: Patient, directory: Path, console_log: Path, total: Deadline
         qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log), SYSRQ_SECONDS)
     for name, script in SCRIPTS.items():
         ssh.keep(name, partial(_ask, target, script), SSH_SECONDS)
+    ssh.keep_all(FILES, partial(_read, target), SSH_SECONDS)
 
 
 def panicked(console_log: Path) -> bool:
@@ -98,9 +110,22 @@ def panicked(console_log: Path) -> bool:
 
 
 def without_empty(text: str) -> str:
-    """What `head -v` printed, without the files that had nothing to say."""
-    parts = re.split(r"^(?===> .* <==$)", text, flags=re.MULTILINE)
-    return "".join(part for part in parts if not re.fullmatch(r"==> .* <==\s*", part))
+    """What `head -v` printed, in the order of the files' names, without those that had nothing to say."""
+    first, *parts = re.split(r"^(?===> .* <==$)", text, flags=re.MULTILINE)
+    return first + "".join(sorted(part for part in parts if not re.fullmatch(r"==> .* <==\s*", part)))
+
+
+def contents(text: str, errors: str = "") -> dict[str, str]:
+    """The answers of FILES in what READ_FILES printed, with the errors that name them, as far as they are whole."""
+    mark = text[:text.find("\n") + 1]
+    read = dict(zip(PATHS, text.split(mark)[1:-1] if mark else (), strict=False))
+    answers = {}
+    for name, paths in FILES.items():
+        if all(path in read for path in paths):
+            parts = [f"==> {path} <==\n{read[path]}" if len(paths) > 1 else read[path] for path in paths]
+            said = [line for line in errors.splitlines(keepends=True) if any(path in line for path in paths)]
+            answers[name] = "".join(parts + said)
+    return answers
 
 
 def write(path: Path, text: str) -> None:
@@ -111,7 +136,20 @@ def write(path: Path, text: str) -> None:
 
 def _ask(target: Patient, script: str, deadline: Deadline) -> str:
     result = target.run(script, deadline=deadline, check=False)
-    return without_empty(f"{result.stdout}{result.stderr}")
+    return without_empty(result.stdout) + result.stderr
+
+
+def _read(target: Patient, deadline: Deadline, answers: dict[str, str]) -> None:
+    """Read all FILES: those that came to their end are answered also when a later one does not."""
+    said, errors = bytearray(), ""
+
+    def take(data: bytes) -> None:
+        said.extend(data[:MOST_BYTES - len(said)])
+
+    try:
+        errors = target.run(READ_FILES, deadline=deadline, check=False, out=take).stderr
+    finally:
+        answers.update(contents(said.decode(errors="replace"), errors))
 
 
 def _press(target: Patient, key: str, console_log: Path, deadline: Deadline) -> str:

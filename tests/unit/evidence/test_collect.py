@@ -8,11 +8,11 @@ import pytest
 
 from farm.deadline import Deadline
 from farm.errors import HangError, InfrastructureError
-from farm.evidence.collect import _Source, collect, panicked, without_empty, write
+from farm.evidence.collect import _Source, collect, contents, panicked, without_empty, write
 from farm.evidence.memory import memory
-from farm.evidence.questions import QEMU_QUERIES, SCRIPTS, SYSRQ_KEYS, _each
+from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, SYSRQ_KEYS, _each
 from farm.guest.patient import Patient
-from farm.guest.shell import ConnectionLostError
+from farm.guest.shell import CommandResult, ConnectionLostError
 
 NOBODY = Patient(None, None)
 
@@ -23,10 +23,11 @@ def test_every_file_says_why_there_is_nothing_in_it(tmp_path: Path) -> None:
     memory(NOBODY, tmp_path / "evidence", 1, None, Deadline(60))
     said = {path.name: path.read_text() for path in (tmp_path / "evidence").iterdir()}
     assert said.keys() == {
-        *QEMU_QUERIES, *SCRIPTS, *(f"sysrq-{key}.txt" for key in SYSRQ_KEYS), "dump.txt"}
+        *QEMU_QUERIES, *SCRIPTS, *FILES, *(f"sysrq-{key}.txt" for key in SYSRQ_KEYS), "dump.txt"}
     assert said["registers.txt"] == "not collected: QEMU does not run\n"
     assert said["sysrq-w.txt"] == "not collected: QEMU does not run\n"
     assert said["dmesg.txt"] == "not collected: QEMU does not run\n"
+    assert said["meminfo.txt"] == "not collected: QEMU does not run\n"
     assert said["dump.txt"] == "not dumped: QEMU does not run\n"
 
 
@@ -96,6 +97,39 @@ class TestWhoIsSilent:
     def test_an_empty_answer_is_said_to_be_empty(self, tmp_path: Path) -> None:
         assert self.asked(tmp_path, [""]) == (1, "(nothing)\n")
 
+    def test_what_one_question_has_brought_until_it_failed_is_kept(self, tmp_path: Path) -> None:
+        source = _Source(tmp_path, Deadline(60))
+
+        def question(_: Deadline, answers: dict[str, str]) -> NoReturn:
+            answers["a"] = "whole"
+            raise HangError("x")
+
+        source.keep_all("ab", question, 8)
+        assert (tmp_path / "a").read_text() == "whole"
+        assert (tmp_path / "b").read_text() == "not collected: no answer within 8 s\n"
+        source.keep("c", lambda _: "it has answered before, so it is asked again", 8)
+        assert "asked again" in (tmp_path / "c").read_text()
+
+
+def test_a_slow_console_leaves_time_for_ssh(tmp_path: Path) -> None:
+    now = [0.0]
+
+    class Slow(Patient):
+        def sysrq(self, key: str, deadline: Deadline) -> None:
+            now[0] += deadline.remaining()
+            raise HangError("x")
+
+        def human_monitor(self, query: str, deadline: Deadline) -> str:
+            return "answer"
+
+        def run(self, command: object, **_: object) -> CommandResult:
+            return CommandResult((), 0, "answer\n", "", 0.0)
+
+    (tmp_path / "console.log").write_text("")
+    collect(Slow(None, None), tmp_path / "evidence", tmp_path / "console.log", Deadline(10, clock=lambda: now[0]))
+    assert "not collected" in (tmp_path / "evidence/sysrq-t.txt").read_text()
+    assert {(tmp_path / "evidence" / name).read_text() for name in SCRIPTS} == {"answer\n"}
+
 
 def test_nobody_is_asked_after_the_deadline(tmp_path: Path) -> None:
     _Source(tmp_path, Deadline(0)).keep("a.txt", lambda _: pytest.fail("asked"), 8)
@@ -125,3 +159,36 @@ def test_files_with_nothing_in_them_are_left_out(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     assert without_empty(sh(_each(f"{tmp_path}/*"))) == f"==> {tmp_path}/b <==\nbusy\n\n"
     assert without_empty("no heading\n") == "no heading\n"
+
+
+def test_files_of_one_directory_stand_together(tmp_path: Path) -> None:
+    for name in ("sda", "sdb"):
+        (tmp_path / name).mkdir()
+        for file in ("busy", "state"):
+            (tmp_path / name / file).write_text("1\n")
+    shown = without_empty(sh(_each(f"{tmp_path}/*/state", f"{tmp_path}/*/busy")))
+    places = [line.split("/")[-2:] for line in shown.splitlines() if "==>" in line]
+    assert places == [[name, f"{file} <=="] for name in ("sda", "sdb") for file in ("busy", "state")]
+
+
+def test_one_command_reads_many_files_and_each_has_its_answer() -> None:
+    done = subprocess.run(["sh", "-c", READ_FILES], capture_output=True, text=True, check=False)
+    answers = contents(done.stdout, done.stderr)
+    assert list(answers) == list(FILES)
+    assert answers["meminfo.txt"].startswith("MemTotal:")
+    assert "==> /proc/pressure/io <==\n" in answers["pressure.txt"]
+    assert answers["swaps.txt"].startswith("Filename")
+    assert all(answers.values())
+
+
+def test_what_cannot_be_read_says_why_and_what_was_cut_off_says_nothing() -> None:
+    mark = "5f0c\n"
+    whole = {path: f"{path}'s\n" for path in PATHS} | {"/proc/crypto": ""}
+    text = mark + "".join(said + mark for said in whole.values())
+    errors = "cat: /proc/crypto: No such file or directory\n"
+    answers = contents(text, errors)
+    assert answers["crypto.txt"] == errors
+    assert answers["slabinfo.txt"] == "/proc/slabinfo's\n"
+    for cut_off in (text.removesuffix(mark), text.removesuffix(f"slabinfo's\n{mark}"), text.removesuffix("c\n")):
+        assert contents(cut_off, errors) == {name: said for name, said in answers.items() if name != "slabinfo.txt"}
+    assert contents("") == contents("5f0") == contents(mark) == {}
