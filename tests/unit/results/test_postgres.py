@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.host import lease
 from tests.unit.host.owners import Owner, eventually
 from tests.unit.results import postgres
 
@@ -24,10 +25,11 @@ with postgres.server() as made:
 
 
 @pytest.fixture
-def owner(tmp_path: Path) -> Iterator[Owner]:
+def owner() -> Iterator[Owner]:
     if why := postgres.missing():
         pytest.skip(why)
-    one = Owner(OWNER, tmp_path)
+    # Not pytest's directory for a test: with xdist that is too long for a socket (107 bytes).
+    one = Owner(OWNER, lease.scratch_directory("owner"))
     yield one
     one.process.kill()
     one.process.wait()
