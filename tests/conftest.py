@@ -10,29 +10,41 @@ from xdist.scheduler import LoadScopeScheduling
 # Tests with real guests lie here.
 E2E = "tests/e2e/"
 # Of those, in this order, who builds in the farm's own kernel trees, looks at what the cache holds, or needs the debug
-# kernel, which takes longer to build than all others; the rest needs nothing but guests of base.
-BUILDERS = ("test_build", "test_bisect", "test_image", "test_nightly", "test_qualify", "test_repro", "test_run",
-            "test_solve", "test_debug_reports", "test_evidence")
+# kernel, which takes longer to build than all others: files, or the tests of a file that do. The rest needs nothing but
+# guests of base.
+BUILDERS = (
+    "test_build", "test_bisect",
+    "test_nightly::test_a_mutant_of_the_second_night_is_new_and_fixed_in_the_third",
+    "test_qualify::test_three_mutants_are_caught_and_a_killed_qualification_goes_on",
+    "test_repro", "test_run::test_a_panic_in_dm_crypt_is_named", "test_solve", "test_debug_reports", "test_evidence",
+)
 
 # How long an example takes says more about the host than about the farm.
 settings.register_profile("farm", deadline=None)
 settings.load_profile("farm")
 
 
+def builder(nodeid: str) -> int | None:
+    """The place of a test among the builders; None when it is none of them."""
+    file, _, name = nodeid.partition("::")
+    stem = PurePath(file).stem
+    places = (BUILDERS.index(one) for one in (stem, f"{stem}::{name}") if one in BUILDERS)
+    return next(places, None) if file.startswith(E2E) else None
+
+
 def lane(nodeid: str) -> str:
     """The tests of a lane are run by one worker, one after the other: builders do not disturb each other."""
-    file = nodeid.partition("::")[0]
-    if not file.startswith(E2E):
-        return file
-    return "kernels" if PurePath(file).stem in BUILDERS else "guests"
+    if builder(nodeid) is not None:
+        return "kernels"
+    return "guests" if nodeid.startswith(E2E) else nodeid.partition("::")[0]
 
 
 def turn(nodeid: str) -> int:
     """Quick tests first, those that build next, and the rest last."""
-    stem = PurePath(nodeid.partition("::")[0]).stem
     if not nodeid.startswith(E2E):
         return 0
-    return 1 + BUILDERS.index(stem) if stem in BUILDERS else 1 + len(BUILDERS)
+    place = builder(nodeid)
+    return 1 + (len(BUILDERS) if place is None else place)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
