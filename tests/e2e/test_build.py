@@ -206,7 +206,8 @@ class TestConfiguration:
         with trees.opened(WORKDIR, found.tree) as tree, tree.scratch() as scratch:
             tree.checkout(found.prepare(tree.repository, scratch))
             for name in load():
-                make = Make(tree.work, scratch / name, WORKDIR.directory("ccache"), jobs=2)
+                # One directory for all: each starts anew, but the configuration tools are compiled once.
+                make = Make(tree.work, scratch / "o", WORKDIR.directory("ccache"), jobs=2)
                 with trees.compiling(make.output):
                     configure(tree, make, compose(name, ()), scratch)
 
