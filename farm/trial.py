@@ -17,7 +17,7 @@ from typing import Any
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError
 from farm.host import process
-from farm.model import Outcome
+from farm.model import Finding, Frame, Outcome
 from farm.results.directory import RESULT
 from farm.verdict import Cause
 
@@ -91,7 +91,18 @@ class CellResult:
     # What ended it, when it did not pass.
     cause: Cause | None = None
     # Every crash report that is not suppressed, earliest first.
-    findings: tuple[Cause, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """What it failed by: what ended it, then all its other crash reports; nothing unless it failed."""
+        if self.outcome is not Outcome.FAIL:
+            return ()
+        # A testcase that failed outside of any cell: pytest's own words are all there is.
+        ended = self.cause or Cause("assertion", self.title)
+        first = next((one for one in self.findings if (one.kind, one.title) == (ended.kind, ended.title)),
+                     Finding(ended.kind, ended.title, ended.function, signature=ended.signature))
+        return (first, *(one for one in self.findings if one is not first))
 
 
 def cells(run: Ended) -> tuple[CellResult, ...]:
@@ -109,5 +120,10 @@ def _cell(row: dict[str, Any]) -> CellResult:
     return CellResult(
         testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
         ready=bool(about.get("ready")), cause=Cause(**cause) if cause else None,
-        findings=tuple(Cause(one["kind"], one["title"], one["function"], one["signature"])
-                       for one in about.get("findings", ()) if not one["suppressed"]))
+        findings=tuple(_finding(one) for one in about.get("findings", ()) if not one["suppressed"]))
+
+
+def _finding(value: dict[str, Any]) -> Finding:
+    """A crash report as result.json has it."""
+    return Finding(**{**value, "frames": tuple(Frame(**one) for one in value["frames"]),
+                      "alt_titles": tuple(value["alt_titles"])})

@@ -24,11 +24,16 @@ class Cause:
     signature: str = ""
 
 
+def named(report: Finding) -> Cause:
+    """What a report is known by."""
+    return Cause(report.kind, report.title, report.function, report.signature)
+
+
 def cause_of(error: BaseException) -> Cause:
     """The first report that counts in what the testcase ended with, else the exception itself."""
     for report in error.reports if isinstance(error, GuestError) else ():
         if isinstance(report, Finding) and not report.suppressed:
-            return Cause(report.kind, report.title, report.function, report.signature)
+            return named(report)
     title = (str(error).splitlines() or [type(error).__name__])[0]
     kind = type(error).__name__.removesuffix("Error").lower() if isinstance(error, FarmError) else "assertion"
     return Cause(kind, title, signature=f"{kind}:{_NUMBERS.sub('N', title)}")

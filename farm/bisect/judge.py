@@ -2,17 +2,17 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from farm import trial
 from farm.bisect.builds import Builder
+from farm.bisect.shown import classify
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import UserError
-from farm.model import Outcome, Verdict
-from farm.trial import CellResult
+from farm.model import Verdict
 from farm.verdict import Cause
 
 # Exit status of `farm build` for a kernel that does not compile, and for a request that cannot be carried out.
@@ -20,8 +20,6 @@ _DOES_NOT_COMPILE, _REQUEST = Verdict.BAD, Verdict.STOP + 1
 # Building what may never be asked for must not slow the guest that is being judged.
 _NICE = 15
 BUILD_KIND = "build"
-# Kind of a UserError: a stack that this kernel cannot have, say.
-_USER_KIND = "user"
 
 
 class Judge(Builder, Protocol):
@@ -35,31 +33,6 @@ class Judge(Builder, Protocol):
 
     def close(self) -> None:
         """End whatever runs; nothing starts any more."""
-
-
-def classify(cells: Iterable[CellResult], symptom: Symptom | None) -> tuple[Seen, Cause | None, str]:
-    """What the cells of one run say of the bug: what was seen, the failure, and a line about it.
-
-    The bug counts wherever it shows among the reports of a failed cell; another failure only when it does not.
-    """
-    listed = list(cells)
-    failed = [cell for cell in listed if cell.outcome is Outcome.FAIL]
-    for cell in failed:
-        for cause in dict.fromkeys((*([cell.cause] if cell.cause else []), *cell.findings)):
-            if symptom is None or symptom.covers(cause):
-                return Seen.BUG, cause, cell.title
-    for cell in failed:
-        if cell.cause is None:  # a testcase that failed outside of any cell: pytest's own words are all there is
-            cause = Cause("assertion", cell.title)
-            if symptom is None or symptom.covers(cause):
-                return Seen.BUG, cause, cell.title
-        return (Seen.OTHER if cell.ready else Seen.NO_BOOT), cell.cause, cell.title
-    for outcome, seen in ((Outcome.ERROR, Seen.HOST), (Outcome.PASS, Seen.NO_BUG)):
-        for cell in listed:
-            if cell.outcome is outcome:
-                asked_too_much = cell.cause is not None and cell.cause.kind == _USER_KIND
-                return (Seen.UNASKED if asked_too_much else seen), cell.cause, cell.title
-    return Seen.UNASKED, None, listed[0].title if listed else "no testcase ran"
 
 
 class Kernels(Protocol):
@@ -130,12 +103,14 @@ class FarmJudge:
         if ended.status == _REQUEST:
             raise UserError(ended.said)
         cells = trial.cells(ended)
-        seen, cause, title = classify(cells, symptom)
+        # Before the failure that is searched is known, every failure is it.
+        shown = classify(cells, symptom.covers if symptom else lambda _: True)
+        seen, title = shown.seen, shown.title
         if not cells and ended.status >= Verdict.STOP:
             seen, title = Seen.HOST, ended.said
         where = next((cell.directory for cell in cells if cell.directory), None)
         relative = str(where.parent.relative_to(self._directory.absolute())) if where else ""
-        return Run(commit, seen, title, cause, build.digest, build.seconds, ended.seconds, relative)
+        return Run(commit, seen, title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
 
     def stop_build(self, commit: str) -> None:
         self._stop(("build", commit))

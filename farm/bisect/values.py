@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from farm.errors import UserError
+from farm.model import Finding
 from farm.verdict import Cause
 
 
@@ -44,13 +45,13 @@ class Symptom:
     # One of MATCHES; `function` is kind and function.
     match: str = MATCH_DEFAULT
 
-    def covers(self, cause: Cause) -> bool:
+    def covers(self, seen: Finding) -> bool:
         """Whether a failure is this one."""
         if self.match == "any":
             return True
         if self.match == "signature":
-            return cause.signature == self.signature
-        return cause.kind == self.kind and (self.match == "kind" or cause.function == self.function)
+            return seen.signature == self.signature
+        return seen.kind == self.kind and (self.match == "kind" or seen.function == self.function)
 
     @property
     def text(self) -> str:

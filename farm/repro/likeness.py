@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from farm.model import Finding
 from farm.oops import KINDS
 from farm.repro.failures import FAILURES, Failure
-from farm.repro.recorded import Recorded, finding_of
 from farm.repro.understanding import Understanding
 
 # Frames of a trace that count; further out everything has to do with everything.
@@ -79,11 +78,3 @@ def _trace(one: Finding) -> list[str]:
     """The function of a report, and those of its trace that are no machinery, innermost first."""
     frames = [frame.function for frame in one.frames if not frame.generic][:_FRAMES]
     return [one.function, *frames] if one.function else frames
-
-
-def failures_of(run: Recorded) -> list[Finding]:
-    """What a run that failed showed: what ended it, then all its crash reports."""
-    found = [finding_of(one) for one in run.findings]
-    if run.cause is None or any((one.kind, one.title) == (run.cause.kind, run.cause.title) for one in found):
-        return found
-    return [Finding(run.cause.kind, run.cause.title, run.cause.function), *found]

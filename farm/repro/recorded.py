@@ -11,7 +11,7 @@ from typing import Any
 
 from farm.errors import UserError
 from farm.guest.argv import KERNEL_PARAMETERS
-from farm.model import Cell, Finding, Frame, Outcome
+from farm.model import Cell, Outcome
 from farm.repro.manifest import cell_of
 from farm.results import records
 from farm.results.directory import PATCHES, RESULT, TESTCASE
@@ -68,12 +68,6 @@ class Recorded:
         over = float(self.facts.get("over") or "inf")
         ran = [one for one in records.read(self.directory / COMMANDS) if one.get("started", 0.0) < over]
         return sorted(ran, key=lambda one: float(one["started"]))
-
-
-def finding_of(value: Mapping[str, Any]) -> Finding:
-    """A crash report as result.json has it. Raises TypeError for anything else."""
-    frames = tuple(Frame(**one) for one in value.get("frames", ()))
-    return Finding(**{**value, "frames": frames, "alt_titles": tuple(value.get("alt_titles", ()))})
 
 
 def load(directory: Path) -> Recorded:

@@ -16,22 +16,21 @@ from typing import Any
 
 from farm import trial
 from farm.bisect.session import alone_in
+from farm.bisect.shown import classify
 from farm.bisect.strategy import HOST_FAILURES
 from farm.bisect.values import Seen
 from farm.errors import BuildError, InfrastructureError, UserError
-from farm.model import Finding, Outcome, Verdict
+from farm.model import Verdict
 from farm.options import as_arguments
 from farm.repro.attempts import Attempt, Journal, Purpose, tallies
-from farm.repro.likeness import Likeness, failures_of
-from farm.repro.recorded import Recorded, load
+from farm.repro.likeness import Likeness
+from farm.repro.recorded import load
 from farm.repro.shrink import Setup, setup_of, smallest
 from farm.results.directory import write_json
-from farm.verdict import Cause
 
 REQUEST = "request.json"
 # Exit status of `farm run` for a request that cannot be carried out.
 _USER = Verdict.STOP + 1
-_USER_KIND = "user"
 
 Say = Callable[[str], None]
 
@@ -198,8 +197,8 @@ class Reproduction:
 
     def _judged(self, purpose: Purpose, testcase: str, flavor: str, ended: trial.Ended, setup: Setup | None) -> Attempt:
         cells = trial.cells(ended)
-        failed = [cell for cell in cells if cell.outcome is Outcome.FAIL]
-        cell = next(iter(failed or cells), None)
+        shown = classify(cells, self._plan.likeness.covers)
+        cell = shown.cell
         if cell is None or cell.directory is None:
             seen = Seen.NO_BUILD if ended.status == Verdict.SKIP and not cells else (
                 Seen.UNASKED if cell is not None or ended.status == _USER else Seen.HOST)
@@ -208,11 +207,11 @@ class Reproduction:
         run = load(cell.directory)
         # A busy host lets cells wait for room: that is no time of theirs.
         seconds = round(max(0.0, ended.seconds - float(run.facts.get("durations", {}).get("admission", 0.0))), 1)
-        seen, cause = classify(run, self._plan.likeness)
+        seen = shown.seen
         if purpose is Purpose.RATE and seen is Seen.NO_BOOT:
             seen = Seen.HOST  # it has booted before, with the same kernel and machine: the host was too slow for it
         return Attempt(
-            purpose, testcase, flavor, seen, cause.title if seen is Seen.BUG and cause else run.title, cause,
+            purpose, testcase, flavor, seen, shown.title, shown.cause,
             str(cell.directory.relative_to(self._directory)), seconds, setup or setup_of(run, testcase))
 
     def _result(self) -> Result:
@@ -225,15 +224,3 @@ class Reproduction:
         shown = next(one for one in reversed(journal.attempts) if one.seen is Seen.BUG and one.setup == current)
         return Result(tuple(journal.attempts), first, current, shown, known[current].rated_seen, known[current].rated,
                       step is not None)
-
-
-def classify(run: Recorded, likeness: Likeness) -> tuple[Seen, Cause | None]:
-    """What a run says of the failure that is meant: that it showed, another did, or none."""
-    if run.outcome is Outcome.FAIL:
-        found: Finding | None = next((one for one in failures_of(run) if likeness.covers(one)), None)
-        if found is not None:
-            return Seen.BUG, Cause(found.kind, found.title, found.function, found.signature)
-        return (Seen.OTHER if run.facts.get("ready") else Seen.NO_BOOT), run.cause
-    if run.outcome is Outcome.ERROR:
-        return (Seen.UNASKED if run.cause is not None and run.cause.kind == _USER_KIND else Seen.HOST), run.cause
-    return (Seen.NO_BUG if run.outcome is Outcome.PASS else Seen.UNASKED), run.cause

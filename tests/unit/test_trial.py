@@ -2,7 +2,7 @@ import json
 import threading
 
 from farm import trial
-from farm.model import Cell, Finding, KernelId, Machine, Outcome
+from farm.model import Cell, Finding, Frame, KernelId, Machine, Outcome
 from farm.results.directory import CellDirectory
 from farm.verdict import Cause
 
@@ -33,13 +33,17 @@ def test_it_can_be_stopped_from_another_thread(tmp_path):
 
 def test_cells_tell_cause_and_findings(tmp_path):
     directory = CellDirectory(tmp_path, "test_pi.py::test_it")
-    findings = (Finding("warning", "noise", suppressed=True), Finding("panic", "kernel panic", "f", signature="s"))
+    frames = (Frame("f", "0x1/0x2"), Frame("g", generic=True))
+    panic = Finding("panic", "kernel panic", "f", frames, "s", ("panic in f",))
+    findings = (Finding("warning", "noise", suppressed=True), Finding("io-error", "I/O error"), panic)
     directory.write_result(CELL, Outcome.FAIL, title="kernel panic in f", findings=findings,
-                           facts={"ready": True, "cause": {"kind": "panic", "title": "t", "function": "f",
-                                                           "signature": "s"}})
+                           facts={"ready": True, "cause": {"kind": "panic", "title": "kernel panic",
+                                                           "function": "f", "signature": "s"}})
     row = {"testcase": "test_pi.py::test_it", "outcome": "fail", "title": "t", "directory": str(directory.path)}
     ended = trial.Ended(1, json.loads(json.dumps({"cells": [row, {**row, "directory": ""}]})), tmp_path, 1.0, False)
     first, second = trial.cells(ended)
-    assert (first.ready, first.cause) == (True, Cause("panic", "t", "f", "s"))
-    assert first.findings == (Cause("panic", "kernel panic", "f", "s"),)
+    assert (first.ready, first.cause) == (True, Cause("panic", "kernel panic", "f", "s"))
+    assert first.findings == findings[1:]
+    # What ended it comes first, and once.
+    assert first.failures == (panic, findings[1])
     assert (second.outcome, second.directory, second.findings) == (Outcome.FAIL, None, ())

@@ -1,12 +1,18 @@
 """Which failure counts as the one of a report."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
-from farm.model import Finding, Frame
+from farm import trial
+from farm.bisect.shown import classify
+from farm.bisect.values import Seen
+from farm.model import Finding, Frame, Outcome
 from farm.repro.failures import FAILURES, spoken_of
-from farm.repro.likeness import failures_of, likeness
-from farm.repro.recorded import load
+from farm.repro.likeness import likeness
 from farm.repro.understanding import understand
+from farm.verdict import Cause
 
 OOPS = """\
 [   12.345678] BUG: kernel NULL pointer dereference, address: 0000000000000018
@@ -88,9 +94,32 @@ def test_every_failure_has_words_and_kinds():
         assert not one.words.search("")
 
 
-def test_the_failures_of_a_run_are_all_its_reports_and_what_ended_it(make_run):
-    run = load(make_run())
-    assert [(one.kind, one.function) for one in failures_of(run)] == [("oops", "cryptd_skcipher_complete")]
-    cause = {"kind": "no-progress", "title": "no progress in fio", "function": "", "signature": ""}
-    other = load(make_run(cause=cause))
-    assert [one.kind for one in failures_of(other)] == ["no-progress", "oops"]
+def cells(directory):
+    """The cell in a run directory, as whoever ran it is told of it."""
+    about = json.loads((directory / "result.json").read_bytes())
+    row = {"testcase": "t", "outcome": about["outcome"], "title": about["title"], "directory": str(directory)}
+    return trial.cells(trial.Ended(0, {"cells": [row]}, directory, 1.0, stopped=False))
+
+
+def cause(*words):
+    return asdict(Cause(*words))
+
+
+@pytest.mark.parametrize(("outcome", "facts", "seen"), [
+    (Outcome.FAIL, {"ready": True}, Seen.BUG), (Outcome.PASS, {}, Seen.NO_BUG), (Outcome.SKIP, {}, Seen.UNASKED),
+    (Outcome.ERROR, {"cause": cause("infrastructure", "disk full")}, Seen.HOST),
+    (Outcome.ERROR, {"cause": cause("user", "an impossible stack")}, Seen.UNASKED),
+    # What ended it is something else, but the report's failure is among those seen.
+    (Outcome.FAIL, {"cause": cause("no-progress", "no progress in fio"), "ready": True}, Seen.BUG),
+])
+def test_what_a_recorded_run_shows_of_a_report(make_run, outcome, facts, seen):
+    meant = likeness(understand("cryptd_skcipher_complete() in dm-crypt: NULL pointer dereference"))
+    shown = classify(cells(make_run(outcome=outcome, **facts)), meant.covers)
+    assert shown.seen is seen
+    assert seen is not Seen.BUG or shown.cause.function == "cryptd_skcipher_complete"
+
+
+@pytest.mark.parametrize(("ready", "seen"), [(True, Seen.OTHER), (False, Seen.NO_BOOT)])
+def test_another_failure_is_not_taken_for_it(make_run, ready, seen):
+    shown = classify(cells(make_run(ready=ready)), likeness(understand("zswap_store() deadlocks in zswap")).covers)
+    assert (shown.seen, shown.cause.function) == (seen, "cryptd_skcipher_complete")

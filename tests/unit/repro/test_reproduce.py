@@ -1,18 +1,14 @@
 """What a reproduction runs, writes down and concludes; the runs themselves are in tests/e2e/test_repro.py."""
 
-from dataclasses import asdict
-
 import pytest
 
 from farm.bisect.values import Seen
 from farm.errors import BuildError, UserError
-from farm.model import Outcome, Verdict
+from farm.model import Verdict
 from farm.options import OPTIONS
 from farm.repro.likeness import likeness
-from farm.repro.recorded import load
-from farm.repro.reproduce import Plan, Reproduction, classify
+from farm.repro.reproduce import Plan, Reproduction
 from farm.repro.understanding import understand
-from farm.verdict import Cause
 
 LIKENESS = likeness(understand("cryptd_skcipher_complete() in dm-crypt: NULL pointer dereference"))
 OPTIONS_GIVEN = {option.name: [] if option.multiple else option.default for option in OPTIONS}
@@ -67,26 +63,3 @@ def test_what_farm_run_refuses_is_told_and_no_run(tmp_path):
     with pytest.raises(UserError, match="there is no testcase"):
         reproduce(tmp_path, lambda _: None, candidates=(("test_nothing.py", "base"),))
     assert not (tmp_path / "r/attempts.jsonl").exists()
-
-
-def cause(*words):
-    return asdict(Cause(*words))
-
-
-@pytest.mark.parametrize(("outcome", "facts", "seen"), [
-    (Outcome.FAIL, {"ready": True}, Seen.BUG), (Outcome.PASS, {}, Seen.NO_BUG), (Outcome.SKIP, {}, Seen.UNASKED),
-    (Outcome.ERROR, {"cause": cause("infrastructure", "disk full")}, Seen.HOST),
-    (Outcome.ERROR, {"cause": cause("user", "an impossible stack")}, Seen.UNASKED),
-    # What ended it is something else, but the report's failure is among those seen.
-    (Outcome.FAIL, {"cause": cause("no-progress", "no progress in fio"), "ready": True}, Seen.BUG),
-])
-def test_what_a_run_says(make_run, outcome, facts, seen):
-    assert classify(load(make_run(outcome=outcome, **facts)), LIKENESS)[0] is seen
-
-
-@pytest.mark.parametrize(("ready", "seen"), [(True, Seen.OTHER), (False, Seen.NO_BOOT)])
-def test_another_failure_is_not_taken_for_it(make_run, ready, seen):
-    other = likeness(understand("zswap_store() deadlocks in zswap"))
-    found, why = classify(load(make_run(ready=ready)), other)
-    assert found is seen
-    assert why.function == "cryptd_skcipher_complete"

@@ -1,0 +1,56 @@
+"""What one run shows of the failure that is meant. Pure.
+
+Whoever looks for one failure in many runs asks this: a bisection, `farm repro --run`, `farm test-patch`. Which failure
+is meant they say themselves, of each single one: by the symptom of a bisection (`values.py`), or by the likeness to a
+report (`farm/repro/likeness.py`). Where it is looked for, and what a run says without it, is the same for all.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from farm.bisect.values import Seen
+from farm.model import Finding, Outcome
+from farm.trial import CellResult
+from farm.verdict import Cause, named
+
+# Whether a failure is the one that is meant.
+Meant = Callable[[Finding], bool]
+# Kind of a UserError: a stack that this kernel cannot have, say.
+_USER_KIND = "user"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a run shows."""
+
+    seen: Seen
+    # The failure: the one that is meant where it showed, else what ended the cell.
+    cause: Cause | None
+    # A line about it.
+    title: str
+    # The cell that shows it; None for a run without cells.
+    cell: CellResult | None = None
+
+
+def classify(cells: Iterable[CellResult], meant: Meant) -> Shown:
+    """What the cells of one run show.
+
+    The failure that is meant counts wherever it stands among those of a failed cell; another one only when it does not.
+    """
+    listed = list(cells)
+    failed = [cell for cell in listed if cell.outcome is Outcome.FAIL]
+    for cell in failed:
+        for place, one in enumerate(cell.failures):
+            if meant(one):
+                # What ended the testcase has a sentence of its own, which says more than the report's title.
+                return Shown(Seen.BUG, named(one), one.title if place else cell.title, cell)
+    for cell in failed:
+        return Shown(Seen.OTHER if cell.ready else Seen.NO_BOOT, cell.cause, cell.title, cell)
+    for outcome, seen in ((Outcome.ERROR, Seen.HOST), (Outcome.PASS, Seen.NO_BUG)):
+        for cell in listed:
+            if cell.outcome is outcome:
+                asked_too_much = cell.cause is not None and cell.cause.kind == _USER_KIND
+                return Shown(Seen.UNASKED if asked_too_much else seen, cell.cause, cell.title, cell)
+    if listed:
+        return Shown(Seen.UNASKED, None, listed[0].title, listed[0])
+    return Shown(Seen.UNASKED, None, "no testcase ran")

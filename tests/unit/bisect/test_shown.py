@@ -1,0 +1,66 @@
+"""What a run shows of the failure that is meant, whoever says which one that is."""
+
+import pytest
+
+from farm.bisect.shown import classify
+from farm.bisect.values import Seen, Symptom
+from farm.model import Finding, Outcome
+from farm.trial import CellResult
+from farm.verdict import Cause, named
+
+PANIC = Finding("panic", "kernel panic: no in crypt_map", "crypt_map", signature="s1")
+ELSEWHERE = Finding("panic", "kernel panic: out of memory in f", "f", signature="s2")
+WARNING = Finding("warning", "WARNING in g", "g", signature="s3")
+HOST, USER = Cause("infrastructure", "QEMU ended"), Cause("user", "this kernel has no such stack")
+SYMPTOM = Symptom("panic", "kernel panic: no", "crypt_map", "s1")
+
+
+def cell(outcome, cause=None, findings=(), *, ready=True, title=None):
+    known = named(cause) if isinstance(cause, Finding) else cause
+    return CellResult("test_a.py::test_b", Outcome(outcome), title or (cause.title if cause else ""), None, ready,
+                      known, findings)
+
+
+@pytest.mark.parametrize(("cells", "seen"), [
+    ([cell("pass")], Seen.NO_BUG),
+    ([cell("fail", PANIC)], Seen.BUG),
+    ([cell("pass"), cell("fail", PANIC)], Seen.BUG),
+    # The failure behind another report of the same run still is the one.
+    ([cell("fail", WARNING, (WARNING, PANIC))], Seen.BUG),
+    ([cell("fail", WARNING, (WARNING,)), cell("fail", ELSEWHERE, (PANIC,))], Seen.BUG),
+    ([cell("fail", WARNING, (WARNING,))], Seen.OTHER),
+    ([cell("fail", ELSEWHERE)], Seen.OTHER),
+    ([cell("fail", ELSEWHERE, ready=False)], Seen.NO_BOOT),
+    ([cell("fail", PANIC, ready=False)], Seen.BUG),
+    # A failure of the host outranks what else passed, a failure of the kernel outranks both.
+    ([cell("pass"), cell("error", HOST)], Seen.HOST),
+    ([cell("error", HOST), cell("fail", PANIC)], Seen.BUG),
+    ([cell("skip")], Seen.UNASKED),
+    ([cell("error", USER)], Seen.UNASKED),
+    ([], Seen.UNASKED),
+    # What a testcase announced and saw is no failure.
+    ([cell("pass", None, (PANIC,))], Seen.NO_BUG),
+])
+def test_what_a_run_shows(cells, seen):
+    assert classify(cells, SYMPTOM.covers).seen is seen
+
+
+def test_it_tells_which_failure_and_where():
+    one, two = cell("fail", WARNING, (WARNING,)), cell("fail", ELSEWHERE, (ELSEWHERE, PANIC))
+    shown = classify([one, two], SYMPTOM.covers)
+    assert (shown.cause, shown.title, shown.cell) == (named(PANIC), PANIC.title, two)
+    other = classify([one], SYMPTOM.covers)
+    assert (other.cause, other.title, other.cell) == (named(WARNING), "WARNING in g", one)
+
+
+def test_what_ended_the_testcase_is_told_in_its_own_words():
+    shown = classify([cell("fail", PANIC, (WARNING, PANIC), title="the guest panicked")], SYMPTOM.covers)
+    assert (shown.cause, shown.title) == (named(PANIC), "the guest panicked")
+
+
+def test_when_every_failure_is_it_the_one_that_ended_the_testcase_is():
+    late = cell("fail", PANIC, (WARNING, PANIC))
+    assert classify([late], lambda _: True).cause == named(PANIC)
+    # Outside of any cell there are only the words of pytest.
+    alone = classify([cell("fail", title="assert 1 == 2")], lambda _: True)
+    assert alone.cause == Cause("assertion", "assert 1 == 2")
