@@ -5,12 +5,13 @@ import logging
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from farm.bisect.shown import Meant, Shown
 from farm.cli.classify import visible
 from farm.cli.options import options
 from farm.cli.repro import read_report
@@ -19,27 +20,22 @@ from farm.deadline import Deadline
 from farm.errors import UserError
 from farm.host import lease, process
 from farm.kernel import patches
-from farm.model import Finding, Verdict
+from farm.model import Verdict
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro import trypatch
+from farm.repro.likeness import likeness
 from farm.repro.ranking import rank
 from farm.repro.reached import load
 from farm.repro.understanding import understand
 
 _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--ssh-port"))
-_SENTENCES = {
-    Verdict.GOOD: "good: it showed without the patch, and with it every run passed",
-    Verdict.BAD: "bad: with the patch a run failed",
-    Verdict.SKIP: "skip: it did not show without the patch, so the patch cannot be judged",
-    Verdict.STOP: "stop: the host failed in some runs",
-}
 
 
 @click.command()
 @click.argument("fix", type=click.Path(path_type=Path), metavar="PATCH")
 @click.option("--testcase", metavar="TESTCASE", help="What shows the failure, as `farm run` takes it.")
 @click.option("--report", metavar="REPORT", help="A bug report, as `farm repro` takes it: its first proposal is run, "
-              "and only a failure that it names counts.")
+              "unless --testcase names another, and what counts is what `farm repro --run` counts.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Runs on each side.")
 @options(_TABLE)
@@ -49,43 +45,83 @@ def command(
 ) -> int:
     """Run a testcase without PATCH and with it, and put both side by side.
 
-    --patch adds what both sides have. The exit status is 0 when the failure showed without the patch and every run with
-    it passed, 1 when a run with it failed, 125 when it did not show, 128 and above when the host or the request is to
-    blame.
+    --patch adds what both sides have. Without a report the failure that is meant is the one that most runs without
+    PATCH show, by kind and function. Any other is told as another failure, and not taken for it. The exit status is 0
+    when it showed without the patch and every run with it passed, 1 when a run with it failed, by whatever, 125 when
+    it did not show or nothing ran with the patch, 128 and above when the host or the request is to blame.
 
     \b
     Example: farm test-patch fix.patch --testcase test_crypt_reclaim.py --tree ~/linux --runs 5
     """
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     patches.read(fix)
-    place, reported = _subject(testcase, report)
+    place, meant = _subject(testcase, report)
     (path,) = resolve([place])
     log, seed = lease.scratch_directory("test-patch") / "log", secrets.randbelow(1 << 30)
-    sides = []
-    for what, given_patches in (("without the patch", given["patch"]), ("with the patch", (*given["patch"], fix))):
+
+    def side(what: str, added: Sequence[Path], meant: _Meant | None) -> tuple[trypatch.Try, ...]:
         _say(what)
-        arguments = [path, *as_arguments({**given, "patch": given_patches}, _TABLE)]
-        sides.append(tuple(trypatch.run(arguments, runs, seed, log, _say)))
-    compared = trypatch.Comparison(sides[0], sides[1], trypatch.symptom_of(sides[0], reported))
-    _print(compared, place, str(given["tree"] or given["source"] or "Debian's Linux 6.12"), as_json=as_json)
+        arguments = [path, *as_arguments({**given, "patch": (*given["patch"], *added)}, _TABLE)]
+        return _run(arguments, runs, seed, log, meant)
+
+    without_it = side("without the patch", [], meant)
+    meant = meant or _seen(without_it)
+    compared = trypatch.compare(without_it, side("with the patch", [fix], meant), meant.covers)
+    kernel = str(given["tree"] or given["source"] or "Debian's Linux 6.12")
+    _print(compared, meant.counted, place, kernel, as_json=as_json)
     return compared.verdict
 
 
-def _subject(testcase: str | None, report: str | None) -> tuple[str, Sequence[Finding]]:
-    """The testcase, and the crash reports of which one has to show."""
+@dataclass(frozen=True)
+class _Meant:
+    """The failure that is meant."""
+
+    covers: Meant
+    # What counts, in words.
+    counted: str
+
+
+def _run(arguments: Sequence[str], runs: int, seed: int, log: Path, meant: _Meant | None) -> tuple[trypatch.Try, ...]:
+    """The runs of one side, each told as soon as it is over."""
+    made = []
+    for number, one in enumerate(trypatch.run(arguments, runs, seed, log), 1):
+        # Before it is known which failure is meant, every failure is.
+        shown = one.shows(meant.covers if meant else lambda _: True)
+        _say(f"  run {number} of {runs}: {trypatch.describe(shown)}")
+        made.append(one)
+    return tuple(made)
+
+
+def _seen(without: Sequence[trypatch.Try]) -> _Meant:
+    """What counts where no report says so: what the runs without the patch showed."""
+    symptom = trypatch.symptom_of(without)
+    meant = _Meant(lambda _: False, "none, for no run without the patch failed")
+    if symptom is not None:
+        meant = _Meant(symptom.covers, f"{trypatch.name_of(symptom)}, as most runs without the patch show it")
+    _say(f"the same failure: {meant.counted}")
+    return meant
+
+
+def _subject(testcase: str | None, report: str | None) -> tuple[str, _Meant | None]:
+    """The testcase, and what counts as the failure of the report; None without one."""
     if testcase is None and report is None:
         raise UserError("Say what shows the failure, by --testcase TESTCASE or by --report REPORT.")
     if report is None:
         assert testcase is not None
-        return testcase, ()
+        return testcase, None
     reached = load()
     understood = understand(read_report(report).text, reached.known)
+    if understood.empty:
+        raise UserError(f"{report} names nothing by which a failure could be told: no crash report, no function, no "
+                        "subject. With --testcase alone, what the runs without the patch show counts.")
     proposals = rank(understood, reached)
     if testcase is None and not proposals:
         raise UserError(f"{report} names nothing that a testcase of the farm reaches. Choose one with --testcase.")
     chosen = testcase or proposals[0].testcase
+    counted = likeness(understood)
     _say(f"testcase {chosen}")
-    return chosen, understood.findings
+    _say(f"the same failure: {counted.text}")
+    return chosen, _Meant(counted.covers, counted.text)
 
 
 def _who() -> str:
@@ -95,22 +131,26 @@ def _who() -> str:
     return f"{found[0]} <{found[1]}>" if all(found) else "YOUR NAME <YOUR ADDRESS>"
 
 
-def _print(compared: trypatch.Comparison, testcase: str, kernel: str, *, as_json: bool) -> None:
+def _print(compared: trypatch.Comparison, counted: str, testcase: str, kernel: str, *, as_json: bool) -> None:
     summary = trypatch.credits_of(compared, _who(), testcase, kernel)
     if as_json:
         click.echo(json.dumps({
             "verdict": compared.verdict.name.lower(), "status": int(compared.verdict), "rate": compared.rate,
-            "symptom": asdict(compared.symptom) if compared.symptom else None, "tested_by": summary,
-            **{name: [{"outcome": one.outcome.value, "title": one.said} for one in side]
+            "counted": counted, "symptom": next(map(asdict, compared.symptoms), None), "tested_by": summary,
+            **{name: [_shown(one) for one in side]
                for name, side in (("without", compared.without), ("with", compared.patched))}}))
         return
     for line in trypatch.table(compared):
         click.echo(visible(line))
     if compared.verdict is Verdict.GOOD:
         click.echo(f"at this rate all runs with the patch pass by chance in {compared.chance:.0%} of cases")
-    click.echo(f"verdict: {_SENTENCES[compared.verdict]}")
+    click.echo(f"verdict: {trypatch.sentence(compared)}")
     for line in ["", *summary] if summary else []:
         click.echo(visible(line))
+
+
+def _shown(one: Shown) -> dict[str, str]:
+    return {"outcome": trypatch.OUTCOMES[one.seen].value, "seen": one.seen.value, "title": one.title}
 
 
 def _say(line: str) -> None:

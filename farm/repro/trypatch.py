@@ -1,47 +1,52 @@
 """Does a patch mend it: the same runs without and with it, side by side. Pure but for the runs themselves."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from farm import trial
-from farm.model import Finding, Outcome, Verdict
+from farm.bisect.shown import Meant, Shown, classify
+from farm.bisect.values import Seen, Symptom
+from farm.model import Outcome, Verdict
+from farm.trial import CellResult
 from farm.verdict import Cause
 
 Say = Callable[[str], None]
+
+# Runs that say something of the failure, and those of them that failed.
+_FAILED = frozenset({Seen.BUG, Seen.OTHER, Seen.NO_BOOT})
+_JUDGED = _FAILED | {Seen.NO_BUG}
+OUTCOMES: Mapping[Seen, Outcome] = {
+    **dict.fromkeys(_FAILED, Outcome.FAIL), Seen.NO_BUG: Outcome.PASS, Seen.NO_BUILD: Outcome.SKIP,
+    Seen.UNASKED: Outcome.SKIP, Seen.HOST: Outcome.ERROR}
 
 
 @dataclass(frozen=True)
 class Try:
     """One run."""
 
-    outcome: Outcome
-    # What ended it, when it did not pass.
-    cause: Cause | None = None
-    # What was said when it came to no cell.
+    cells: tuple[CellResult, ...] = ()
+    # What was said when it came to no cell, and what that means.
     said: str = ""
+    without_cells: Seen = Seen.HOST
+
+    def shows(self, meant: Meant) -> Shown:
+        """What it shows of the failure that is meant."""
+        return classify(self.cells, meant) if self.cells else Shown(self.without_cells, None, self.said)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Runs without the patch and with it."""
 
-    without: tuple[Try, ...]
-    patched: tuple[Try, ...]
-    # The failure that is meant, by kind and, where there is one, function; None when nothing failed without the patch.
-    symptom: Cause | None
-
-    def shows(self, one: Try) -> bool:
-        """True when a run failed in the way that is meant."""
-        return one.outcome is Outcome.FAIL and one.cause is not None and self.symptom is not None and (
-            (one.cause.kind, one.cause.function) == (self.symptom.kind, self.symptom.function))
+    without: tuple[Shown, ...]
+    patched: tuple[Shown, ...]
 
     @property
     def rate(self) -> float:
         """Share of the runs without the patch that showed the failure."""
         judged = _judged(self.without)
-        return sum(map(self.shows, judged)) / len(judged) if judged else 0.0
+        return _reproduced(self.without) / len(judged) if judged else 0.0
 
     @property
     def chance(self) -> float:
@@ -49,53 +54,57 @@ class Comparison:
         return (1 - self.rate) ** len(_judged(self.patched))
 
     @property
-    def verdict(self) -> Verdict:
-        """GOOD: it showed without the patch, and with it all runs passed. BAD: a run with the patch failed.
+    def symptoms(self) -> tuple[Cause, ...]:
+        """The failures by which it showed without the patch."""
+        return tuple(dict.fromkeys(one.cause for one in self.without if one.seen is Seen.BUG and one.cause))
 
-        SKIP: it did not show without the patch, so nobody knows. STOP: the host failed.
+    @property
+    def verdict(self) -> Verdict:
+        """GOOD: it showed without the patch, and with it all runs passed. BAD: a run with the patch failed, somehow.
+
+        SKIP: it did not show without the patch, or nothing was run with it, so nobody knows. STOP: the host failed.
         """
-        if any(one.outcome is Outcome.FAIL for one in self.patched):
+        if any(one.seen in _FAILED for one in self.patched):
             return Verdict.BAD
-        if any(one.outcome is Outcome.ERROR for one in (*self.without, *self.patched)):
+        if any(one.seen is Seen.HOST for one in (*self.without, *self.patched)):
             return Verdict.STOP
         return Verdict.GOOD if self.rate and _judged(self.patched) else Verdict.SKIP
 
 
-def _judged(tries: Sequence[Try]) -> list[Try]:
-    return [one for one in tries if one.outcome in (Outcome.PASS, Outcome.FAIL)]
+def compare(without: Sequence[Try], patched: Sequence[Try], meant: Meant) -> Comparison:
+    """Both sides, each run judged by whether it shows the failure that is meant."""
+    return Comparison(tuple(one.shows(meant) for one in without), tuple(one.shows(meant) for one in patched))
 
 
-def symptom_of(tries: Sequence[Try], reported: Sequence[Finding] = ()) -> Cause | None:
-    """The failure that is meant: one that a report names, else the most frequent one of the runs without the patch."""
-    causes = [one.cause for one in tries if one.outcome is Outcome.FAIL and one.cause is not None]
-    for finding in reported:
-        functions = {finding.function, *(frame.function for frame in finding.frames)}
-        for cause in causes:
-            if cause.kind == finding.kind and (not cause.function or cause.function in functions):
-                return cause
-    if reported or not causes:
-        return None
-    return Counter(causes).most_common(1)[0][0]
+def _judged(runs: Sequence[Shown]) -> list[Shown]:
+    return [one for one in runs if one.seen in _JUDGED]
 
 
-def run(arguments: Sequence[str], count: int, seed: int, log: Path, say: Say) -> Iterator[Try]:
+def _reproduced(runs: Sequence[Shown]) -> int:
+    return sum(one.seen is Seen.BUG for one in runs)
+
+
+def symptom_of(tries: Sequence[Try]) -> Symptom | None:
+    """The failure that is meant where nobody says which: of those that ended a run, the one that most runs show."""
+    failed = [cell for one in tries for cell in one.cells if cell.failures]
+    ended = [Symptom(first.kind, first.title, first.function, first.signature)
+             for first in (cell.failures[0] for cell in failed)]
+    return max(ended, default=None, key=lambda symptom: sum(
+        one.shows(symptom.covers).seen is Seen.BUG for one in tries))
+
+
+def run(arguments: Sequence[str], count: int, seed: int, log: Path) -> Iterator[Try]:
     """Run `farm run` so often, each time with a seed of its own; the same seeds on both sides."""
     for number in range(count):
         ended = trial.Command(["run", "--json", f"--seed={seed + number}", *arguments], log).wait()
-        cells = trial.cells(ended)
-        failed = [cell for cell in cells if cell.outcome is Outcome.FAIL]
-        chosen = next(iter(failed or cells), None)
-        if chosen is None:
-            one = Try(Outcome.SKIP if ended.status == Verdict.SKIP else Outcome.ERROR, said=ended.said)
-        else:
-            one = Try(chosen.outcome, chosen.cause, chosen.title)
-        say(f"  run {number + 1} of {count}: {describe(one)}")
-        yield one
+        yield Try(trial.cells(ended), ended.said.partition("\n")[0],
+                  Seen.NO_BUILD if ended.status == Verdict.SKIP else Seen.HOST)
 
 
-def describe(one: Try) -> str:
+def describe(one: Shown) -> str:
     """A run in a line."""
-    return f"{one.outcome.value}  {one.said}".partition("\n")[0].rstrip()
+    title = one.title.partition("\n")[0]
+    return f"{one.seen.value}: {title}" if title and one.seen is not Seen.NO_BUG else one.seen.value
 
 
 def table(compared: Comparison) -> list[str]:
@@ -105,18 +114,35 @@ def table(compared: Comparison) -> list[str]:
         cells = [describe(side[number])[:60] if number < len(side) else "" for side in (
             compared.without, compared.patched)]
         rows.append((str(number + 1), *cells))
-    rows.append(("", *(f"{sum(map(compared.shows, side))} of {len(_judged(side))} reproduced"
+    rows.append(("", *(f"{_reproduced(side)} of {len(_judged(side))} reproduced"
                        for side in (compared.without, compared.patched))))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def sentence(compared: Comparison) -> str:
+    """The verdict, and why."""
+    reason = {
+        Verdict.GOOD: "it showed without the patch, and with it every run passed",
+        Verdict.BAD: "it showed with the patch" if _reproduced(compared.patched) else
+                     "it did not show with the patch, but a run failed in another way",
+        Verdict.SKIP: "no run with the patch said anything of it" if compared.rate else
+                      "it did not show without the patch, so the patch cannot be judged",
+        Verdict.STOP: "the host failed in some runs"}[compared.verdict]
+    return f"{compared.verdict.name.lower()}: {reason}"
+
+
+def name_of(failure: Cause | Symptom) -> str:
+    """Kind and place of a failure."""
+    return f"{failure.kind} in {failure.function}" if failure.function else failure.kind
+
+
 def credits_of(compared: Comparison, who: str, testcase: str, kernel: str) -> list[str]:
     """What a mail about the patch can quote; nothing unless it helped."""
-    if compared.verdict is not Verdict.GOOD or compared.symptom is None:
+    if compared.verdict is not Verdict.GOOD:
         return []
-    name = f"{compared.symptom.kind}" + (f" in {compared.symptom.function}" if compared.symptom.function else "")
-    shown, without, patched = (sum(map(compared.shows, compared.without)), len(_judged(compared.without)),
-                               len(_judged(compared.patched)))
-    return [f"Reproduced in {shown} of {without} runs without the patch ({name}), in 0 of {patched} runs with it,",
+    names = ", ".join(dict.fromkeys(map(name_of, compared.symptoms)))
+    shown, without, patched = _reproduced(compared.without), len(_judged(compared.without)), len(
+        _judged(compared.patched))
+    return [f"Reproduced in {shown} of {without} runs without the patch ({names}), in 0 of {patched} runs with it,",
             f"on {kernel} in QEMU: {testcase}", "", f"Tested-by: {who}"]

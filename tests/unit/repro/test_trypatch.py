@@ -2,17 +2,30 @@
 
 import pytest
 
+from farm.bisect.values import Seen
 from farm.model import Finding, Frame, Outcome, Verdict
-from farm.repro.trypatch import Comparison, Try, credits_of, symptom_of, table
-from farm.verdict import Cause
+from farm.repro.likeness import likeness
+from farm.repro.trypatch import Try, compare, credits_of, describe, sentence, symptom_of, table
+from farm.repro.understanding import understand
+from farm.trial import CellResult
+from farm.verdict import named
 
-OOPS, OTHER = Cause("oops", "BUG in f", "f"), Cause("warning", "WARNING in g", "g")
-F, O = Try(Outcome.FAIL, OOPS, "BUG in f"), Try(Outcome.FAIL, OTHER, "WARNING in g")  # noqa: E741
-P, S, E = Try(Outcome.PASS), Try(Outcome.SKIP, said="does not compile"), Try(Outcome.ERROR, said="disk full")
+OOPS, OTHER = Finding("oops", "BUG in f", "f"), Finding("warning", "WARNING in g", "g")
 
 
-def compared(without, patched):
-    return Comparison(tuple(without), tuple(patched), symptom_of(without))
+def failed(*findings, ready=True):
+    """A run that the first of these ended."""
+    return Try((CellResult("t", Outcome.FAIL, findings[0].title, None, ready, named(findings[0]), findings),))
+
+
+F, O = failed(OOPS), failed(OTHER)  # noqa: E741
+P, S = Try((CellResult("t", Outcome.PASS, ""),)), Try((), "does not compile", Seen.NO_BUILD)
+E = Try((), "disk full")
+
+
+def compared(without, patched, meant=None):
+    symptom = symptom_of(without)
+    return compare(without, patched, meant or (symptom.covers if symptom else lambda _: False))
 
 
 @pytest.mark.parametrize(("without", "patched", "verdict"), [
@@ -31,20 +44,71 @@ def test_how_much_was_luck():
     assert compared([F], [P]).chance == 0
 
 
-def test_the_most_frequent_failure_is_meant_unless_a_report_names_one():
-    assert symptom_of([F, O, O]) == OTHER
-    assert symptom_of([P, P]) is None
+def test_the_failure_that_most_runs_show_is_meant_where_nobody_says_which():
+    assert symptom_of([F, O, O]).function == "g"
+    assert symptom_of([P, P, E, S]) is None
+    # What comes with it in every run does not outvote what ended them, however it ends another.
+    assert symptom_of([failed(OOPS, OTHER), failed(OTHER, OOPS), F]).function == "f"
+
+
+def test_it_is_found_behind_another_report_of_the_same_run():
+    one = compared([F, failed(OTHER, OOPS)], [P, failed(OTHER, OOPS)])
+    assert (one.rate, one.verdict) == (1.0, Verdict.BAD)
+    assert [describe(shown) for shown in one.patched] == ["no bug", "bug: BUG in f"]
+    assert sentence(one) == "bad: it showed with the patch"
+
+
+def test_another_failure_with_the_patch_is_bad_and_not_taken_for_it():
+    one = compared([F, F], [P, O])
+    assert one.verdict is Verdict.BAD
+    assert table(one)[2].endswith("another failure: WARNING in g")
+    assert table(one)[3].endswith("0 of 2 reproduced")
+    assert sentence(one) == "bad: it did not show with the patch, but a run failed in another way"
+    # A kernel that does not even boot is no better.
+    assert compared([F], [failed(OTHER, ready=False)]).verdict is Verdict.BAD
+
+
+def test_a_report_says_what_counts_by_its_trace():
     reported = Finding("oops", "t", "h", frames=(Frame("h"), Frame("f")))
-    assert symptom_of([F, O, O], [reported]) == OOPS
-    # What a report does not name is not what it is about.
-    assert symptom_of([O, O], [reported]) is None
+    meant = likeness(understand("")).covers
+    assert compared([O, O], [P, P], meant).verdict is Verdict.SKIP
+    report = understand("dm-crypt")
+    like = likeness(type(report)(**{**vars(report), "findings": (reported,)}))
+    # Even where most runs end by something else, and only the second report of one is it.
+    one = compared([O, O, failed(OTHER, OOPS)], [O, P, P], like.covers)
+    assert [shown.seen for shown in one.without] == [Seen.OTHER, Seen.OTHER, Seen.BUG]
+    assert [shown.seen for shown in one.patched] == [Seen.OTHER, Seen.NO_BUG, Seen.NO_BUG]
+    assert [cause.function for cause in one.symptoms] == ["f"]
+
+
+def test_a_report_in_words_alone_says_what_counts():
+    like = likeness(understand("There is a deadlock in dm-crypt: crypt_convert() recurses by GFP_KERNEL."))
+    hung = failed(Finding("no-progress", "no progress in fio"))
+    lock = failed(OTHER, Finding("lockdep", "possible deadlock in crypt_convert", "crypt_convert"))
+    # An oops in the same function is what the runs show most often, and not what the report is about.
+    crash = failed(Finding("oops", "BUG in crypt_convert", "crypt_convert"))
+    one = compared([crash, crash, hung, lock], [crash, P, P, P], like.covers)
+    assert [shown.seen for shown in one.without] == [Seen.OTHER, Seen.OTHER, Seen.BUG, Seen.BUG]
+    assert one.patched[0].seen is Seen.OTHER
+    good = compared([hung, lock], [P, P], like.covers)
+    assert "(no-progress, lockdep in crypt_convert)" in credits_of(good, "A <a@b>", "t.py::test", "6.12")[0]
+
+
+@pytest.mark.parametrize(("without", "patched", "said"), [
+    ([P], [P], "skip: it did not show without the patch, so the patch cannot be judged"),
+    ([F], [S], "skip: no run with the patch said anything of it"),
+    ([F], [E], "stop: the host failed in some runs"),
+    ([F], [P], "good: it showed without the patch, and with it every run passed"),
+])
+def test_the_verdict_says_why(without, patched, said):
+    assert sentence(compared(without, patched)) == said
 
 
 def test_both_sides_stand_beside_each_other():
     lines = table(compared([F, P], [P, O]))
     assert lines[0].split("  ")[-1].strip() == "with the patch"
-    assert "fail  BUG in f" in lines[1]
-    assert lines[2].endswith("fail  WARNING in g")
+    assert "bug: BUG in f" in lines[1]
+    assert lines[2].endswith("another failure: WARNING in g")
     assert "1 of 2 reproduced" in lines[3]
     assert lines[3].endswith("0 of 2 reproduced")
 
