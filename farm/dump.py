@@ -127,14 +127,23 @@ def request(cell: Path, dump: Path) -> None:
 
     Raises InfrastructureError when its keeper does not answer or cannot take it, UserError when the guest has ended.
     """
-    answer = cell / ANSWER
+    asked, answer = cell / REQUEST, cell / ANSWER
+
+    def noticed() -> bool:
+        return not asked.exists()
+
+    def answered() -> bool:
+        if answer.exists():
+            return True
+        enter.find(cell)  # raises when the guest has ended: nobody will answer any more
+        return False
+
     answer.unlink(missing_ok=True)
-    asked = cell / REQUEST
     write_json(asked, {"dump": str(dump.absolute())})
     try:
-        _wait(lambda: not asked.exists(), NOTICE_SECONDS, f"the farm process that keeps the guest of {cell} does not "
-              f"answer: it was stopped, or is an older farm")
-        _wait(lambda: answer.exists() or not enter.find(cell), DUMP_SECONDS + NOTICE_SECONDS,
+        _wait(noticed, NOTICE_SECONDS, f"the farm process that keeps the guest of {cell} does not answer: it was "
+              "stopped, or is an older farm")
+        _wait(answered, DUMP_SECONDS + NOTICE_SECONDS,
               f"the farm process that keeps the guest of {cell} does not say what came of the dump")
         said = json.loads(answer.read_bytes())
         if said["error"]:

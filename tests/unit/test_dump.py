@@ -5,7 +5,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -130,19 +132,49 @@ def test_the_keeper_answers_whoever_asks(make: Callable[..., Path]) -> None:
     assert not [path for path in cell.iterdir() if "dump" in path.name]
 
 
-def test_a_guest_that_ends_meanwhile(make: Callable[..., Path]) -> None:
-    cell = make()
-
-    def drop() -> None:
+@contextmanager
+def taker(cell: Path, and_then: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """A keeper that takes the request, does something, and never answers."""
+    def take() -> None:
         while not (cell / dump.REQUEST).exists():
             time.sleep(0.01)
+        (cell / "vmcore").write_text("the beginning of a dump")
+        and_then()
         (cell / dump.REQUEST).unlink()
 
-    thread = threading.Thread(target=drop)
+    thread = threading.Thread(target=take)
     thread.start()
-    with pytest.raises(UserError, match=r"No guest of .* can be entered"):
-        dump.request(cell, cell / "vmcore")
+    yield
     thread.join()
+
+
+@pytest.mark.parametrize(("entrance", "said"), [
+    # Let go by its keeper, and killed together with it.
+    (None, r"No guest of .* can be entered"), (replace(HERE, qemu=2 ** 22 + 1), r"The guest of .* has ended"),
+])
+def test_a_guest_that_ends_meanwhile(make: Callable[..., Path], entrance: Entrance | None, said: str) -> None:
+    cell = make(entrance=entrance)
+    with taker(cell), pytest.raises(UserError, match=said):
+        dump.request(cell, cell / "vmcore")
+    assert not [path for path in cell.iterdir() if "dump" in path.name or path.name == "vmcore"]
+
+
+def test_a_keeper_that_never_says_what_came_of_it(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = make(entrance=HERE)
+    monkeypatch.setattr(dump, "DUMP_SECONDS", 0.2)
+    # Shorter only when it has taken the request.
+    with taker(cell, lambda: monkeypatch.setattr(dump, "NOTICE_SECONDS", 0.2)), \
+            pytest.raises(InfrastructureError, match="does not say what came of the dump"):
+        dump.request(cell, cell / "vmcore")
+    assert not (cell / "vmcore").exists()
+
+
+def test_an_answer_counts_although_the_guest_has_ended(make: Callable[..., Path]) -> None:
+    cell = make()
+    with taker(cell, lambda: (cell / dump.ANSWER).write_text('{"error": ""}')):
+        dump.request(cell, cell / "vmcore")
+    assert (cell / "vmcore").exists()
+    assert not (cell / dump.ANSWER).exists()
 
 
 def test_nobody_answers(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
