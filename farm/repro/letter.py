@@ -53,7 +53,7 @@ def read_letter(data: bytes, name: str) -> Letter:
     if not text.strip():
         why = f" ({'; '.join(left_out)})" if left_out else ""
         raise UserError(f"{name} is a mail without any text{why}. Save what is attached, and give that.")
-    return Letter(text, tuple(left_out))
+    return Letter(text, tuple(dict.fromkeys(left_out)))
 
 
 def _mails(data: bytes) -> Iterator[Message]:
@@ -88,7 +88,7 @@ def _body(mail: Message, left_out: list[str]) -> str:
 def _plain(data: bytes, charset: str | None = None) -> str:
     try:
         return data.decode(charset or "utf-8", errors="replace").replace("\r\n", "\n")
-    except LookupError:  # a character set that nobody has
+    except (LookupError, ValueError):  # a character set that nobody has, or one that no text can be in
         return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
 
 

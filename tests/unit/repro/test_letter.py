@@ -87,6 +87,18 @@ def test_what_has_no_text_says_so(data, words):
     b"From a b\nSubject: x\nContent-Type: text/plain; charset=no-such\n\nhello\n",
     b"From: a\nSubject: =?x?q?\nContent-Transfer-Encoding: base64\nContent-Type: multipart/mixed\n\n!!! hello\n",
     b"From: a\nContent-Type: text/html\nTo: b\n\n<p><<<>hello</b></script>\n",
-], ids=["charset", "broken", "html"])
+    # Names that Python knows and that take no text apart: one refuses the way of errors, one everything.
+    b"From: a\nSubject: x\nContent-Type: text/plain; charset=idna\n\nhello \xff\n",
+    b"From: a\nSubject: x\nContent-Type: text/plain; charset=undefined\n\nhello\n",
+    b"From: a\nSubject: x\nContent-Type: text/plain; charset=\"utf\0\"\n\nhello\n",
+], ids=["charset", "broken", "html", "idna", "undefined", "zero"])
 def test_broken_mails_are_read_as_far_as_they_go(data):
     assert "hello" in read_letter(data, "x").text
+
+
+def test_what_cannot_be_read_is_said_once():
+    nested = b"--a\nContent-Type: message/rfc822\n\nFrom: a\nTo: b\nContent-Type: multipart/mixed; boundary=a\n\n"
+    head = nested.partition(b"\n\n")[2]
+    letter = read_letter(head + 9 * nested + b"hello\n", "x")
+    assert "hello" in letter.text
+    assert len(letter.left_out) == len(set(letter.left_out)) <= 1
