@@ -29,15 +29,15 @@ _CIPHER = re.compile(
     r"\b(?:xts|cbc|gcm|ctr|lrw|essiv|authenc|cryptd)\((?:[a-z0-9-]+\()?[a-z0-9-]+\)*|\b(?:xts|cbc|gcm)-aes-[a-z0-9-]+\b|"
     r"\bin (?:xts|cbc|gcm) mode\b")
 _TARGET = re.compile(r"\bdm-(?:crypt|integrity|linear|mirror|raid1?|thin|verity|zoned|flakey|delay|snapshot|cache)\b")
+# What stands before a line of a console: the level, the time, the CPU or the task (printk.c:info_print_prefix).
+_STAMP = r"^\s*(?:<\d{1,3}>)?\s*(?:\[[^\]\n]{1,40}\]\s*){0,2}"
 # Architecture -> what only its reports have (arch/*/kernel/{traps,process,fault}*.c).
 _ARCHITECTURES: Mapping[str, re.Pattern[str]] = {
-    "arm64": re.compile(r"^\s*(?:pstate:|ESR = 0x|pc : \w+)|\baarch64\b", re.MULTILINE),
-    "arm": re.compile(r"^\s*PC is at \w+", re.MULTILINE),
-    "powerpc": re.compile(r"^\s*NIP \[?[0-9a-f]{8}|\bppc64", re.MULTILINE),
-    "riscv": re.compile(r"^\s*epc : |\briscv64\b", re.MULTILINE),
-    "s390": re.compile(r"^\s*Krnl PSW :", re.MULTILINE),
-    "i386": re.compile(r"^\s*EIP: ", re.MULTILINE),
-}
+    name: re.compile(rf"{_STAMP}(?:{begins})" + (rf"|{anywhere}" if anywhere else ""), re.MULTILINE)
+    for name, begins, anywhere in (
+        ("arm64", r"pstate:|ESR = 0x|pc : \w+", r"\baarch64\b"), ("arm", r"PC is at \w+", ""),
+        ("powerpc", r"NIP \[?[0-9a-f]{8}", r"\bppc64"), ("riscv", r"epc : ", r"\briscv64\b"),
+        ("s390", r"Krnl PSW :", ""), ("i386", r"EIP: ", ""))}
 # Flavor -> kinds of reports that only it makes.
 _FLAVORS: Mapping[str, frozenset[str]] = {
     "kasan": frozenset({"kasan", "ubsan"}), "lockdep": frozenset({"lockdep", "atomic-sleep"}),

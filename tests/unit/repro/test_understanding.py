@@ -58,6 +58,9 @@ def test_what_is_named_is_found():
 
 @pytest.mark.parametrize(("text", "words"), [
     (OOPS.replace("RIP: 0010:crypt_convert+0x1a/0x400", "pc : crypt_convert+0x1a/0x400\nESR = 0x96000004"), "arm64"),
+    (OOPS.replace("RIP: 0010:crypt_convert+0x1a/0x400", "pc : crypt_convert+0x1a/0x400"), "arm64"),
+    ("[   12.345683] [   T22] Krnl PSW : 0704c00180000000 0000000000123456 (crypt_convert+0x1a/0x400)", "s390"),
+    ("<4>[   12.345683] EIP: crypt_convert+0x1a/0x400", "i386"),
     ("Linux version 9.99.1 crashed in crypt_map()", "Nobody has a Linux 9.99.1"),
     ("crypt_map() hangs", "no crash report"),
     (OOPS.partition("[   12.345683]")[0], "cut off"),
