@@ -15,6 +15,7 @@ from farm.repro.understanding import Understanding
 
 # Frames of a trace that count; further out everything has to do with everything.
 _FRAMES = 12
+_PLACE = "a function that it names, or one of its subjects', in the trace"
 # Not the kernel's own reports, or such as say nothing of what was wrong.
 _VAGUE = frozenset({"oom", "other", "reboot"})
 
@@ -30,13 +31,26 @@ class Likeness:
     def covers(self, seen: Finding) -> bool:
         """Whether a failure is the one that the report is about."""
         if self.report.findings:
-            return any(_same(one, seen) for one in self.report.findings)
+            return any(_same_kind(one, seen) and self._same_place(one, seen) for one in self.report.findings)
         trace = _trace(seen)
         if self.spoken and not trace:
             return seen.kind in self.spoken[0].kinds
         if self.spoken:
             return any(seen.kind in one.kinds for one in self.spoken) and self._touches(trace)
         return seen.kind in KINDS and seen.kind not in _VAGUE and self._touches(trace)
+
+    def _same_place(self, reported: Finding, seen: Finding) -> bool:
+        here, there = _trace(seen), _trace(reported)
+        if not here:
+            return True  # nothing says where: a hang that the monitor found, say
+        if there:
+            return seen.function in there or reported.function in here
+        # Cut off before it said where: the rest of the report has to tell.
+        return self._touches(here) or not self._names_places
+
+    @property
+    def _names_places(self) -> bool:
+        return bool(self.report.functions or self.report.subjects)
 
     def _touches(self, trace: Sequence[str]) -> bool:
         """Whether a trace has to do with the functions or the subjects of the report."""
@@ -48,16 +62,20 @@ class Likeness:
     def text(self) -> str:
         """What counts, in a sentence."""
         if self.report.findings:
-            names = dict.fromkeys(f"{one.kind} in {one.function}" if one.function else one.kind
+            names = dict.fromkeys(f"{one.kind} in {one.function}" if one.function else self._placeless(one)
                                   for one in self.report.findings)
             return f"kind and place of its crash report: {', '.join(names)}"
-        place = "a function that it names, or one of its subjects', in the trace"
         if not self.spoken:
-            return f"it names no kind of failure, so any crash report with {place}"
+            return f"it names no kind of failure, so any crash report with {_PLACE}"
         kinds = dict.fromkeys(kind for one in self.spoken for kind in sorted(one.kinds))
         spoken = ", ".join(one.name for one in self.spoken)
-        return (f"it speaks of {spoken}: {', '.join(kinds)}, with {place}; what has no trace counts as "
+        return (f"it speaks of {spoken}: {', '.join(kinds)}, with {_PLACE}; what has no trace counts as "
                 f"{self.spoken[0].name}")
+
+    def _placeless(self, one: Finding) -> str:
+        if _trace(one):
+            return f"{one.kind} in its trace"
+        return f"{one.kind} with {_PLACE}" if self._names_places else f"{one.kind} anywhere, for it does not say where"
 
 
 def likeness(report: Understanding) -> Likeness:
@@ -66,12 +84,8 @@ def likeness(report: Understanding) -> Likeness:
     return Likeness(report, () if report.findings else tuple(known[name] for name in report.failures))
 
 
-def _same(reported: Finding, seen: Finding) -> bool:
-    if reported.kind != seen.kind and not set(reported.alt_titles) & set(seen.alt_titles):
-        return False
-    if not reported.function or not seen.function:
-        return True
-    return seen.function in _trace(reported) or reported.function in _trace(seen)
+def _same_kind(reported: Finding, seen: Finding) -> bool:
+    return reported.kind == seen.kind or bool(set(reported.alt_titles) & set(seen.alt_titles))
 
 
 def _trace(one: Finding) -> list[str]:

@@ -52,6 +52,24 @@ def test_a_crash_report_is_matched_by_kind_and_place(seen, same):
 
 
 @pytest.mark.parametrize(("seen", "same"), [
+    (Finding("oops", "t", "kcryptd_crypt"), True),
+    (Finding("oops", "t", "xfs_iget", frames("xfs_iget", "crypt_convert")), True),
+    (Finding("oops", "t", "xfs_iget", frames("xfs_iget")), False),
+    (Finding("warning", "t", "crypt_convert"), False),
+])
+def test_of_a_crash_report_that_is_cut_off_the_rest_of_the_report_says_where(seen, same):
+    report = understand("It dies in dm-crypt:\n" + OOPS.partition("[   12.345683]")[0])
+    assert [(one.kind, one.function) for one in report.findings] == [("oops", "")]
+    one = likeness(report)
+    assert one.covers(seen) is same
+    assert "oops with a function that it names, or one of its subjects'" in one.text
+    # Where nothing is named, the kind is all there is.
+    alone = likeness(understand("BUG: kernel NULL pointer dereference, address: 0000000000000018\n"))
+    assert alone.covers(seen) is (seen.kind == "oops")
+    assert "oops anywhere" in alone.text
+
+
+@pytest.mark.parametrize(("seen", "same"), [
     (Finding("hung-task", "t", "crypt_convert"), True),
     (Finding("hung-task", "t", "io_schedule", frames("io_schedule", "schedule", "shrink_node")), True),
     (Finding("lockdep", "t", "kcryptd_crypt"), True),
