@@ -15,9 +15,9 @@ from farm.bisect.shown import Meant, Shown
 from farm.cli.classify import visible
 from farm.cli.options import options
 from farm.cli.repro import read_report
-from farm.cli.run import resolve
+from farm.cli.run import prepare, resolve
 from farm.deadline import Deadline
-from farm.errors import UserError
+from farm.errors import BuildError, UserError
 from farm.host import lease, process
 from farm.kernel import patches
 from farm.model import Verdict
@@ -57,6 +57,15 @@ def command(
     patches.read(fix)
     place, meant = _subject(testcase, report)
     (path,) = resolve([place])
+    kernel = str(given["tree"] or given["source"] or "Debian's Linux 6.12")
+    try:
+        # First of all: one that does not apply, or does not compile, would be noticed after all runs without it.
+        prepare({**given, "kernel_image": None, "patch": (*given["patch"], fix)})
+    except BuildError as error:
+        click.echo(f"farm: {error}", err=True)
+        compared = trypatch.not_built(error)
+        _print(compared, meant.counted if meant else "nothing was run", place, kernel, as_json=as_json)
+        return compared.verdict
     log, seed = lease.scratch_directory("test-patch") / "log", secrets.randbelow(1 << 30)
 
     def side(what: str, added: Sequence[Path], meant: _Meant | None) -> tuple[trypatch.Try, ...]:
@@ -67,7 +76,6 @@ def command(
     without_it = side("without the patch", [], meant)
     meant = meant or _seen(without_it)
     compared = trypatch.compare(without_it, side("with the patch", [fix], meant), meant.covers)
-    kernel = str(given["tree"] or given["source"] or "Debian's Linux 6.12")
     _print(compared, meant.counted, place, kernel, as_json=as_json)
     return compared.verdict
 

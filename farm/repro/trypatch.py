@@ -7,12 +7,15 @@ from pathlib import Path
 from farm import trial
 from farm.bisect.shown import Meant, Shown, classify
 from farm.bisect.values import Seen, Symptom
+from farm.errors import BuildError, UserError
 from farm.model import Outcome, Verdict
 from farm.trial import CellResult
 from farm.verdict import Cause
 
 Say = Callable[[str], None]
 
+# Exit status of `farm run` for a request that cannot be carried out.
+_USER = Verdict.STOP + 1
 # Runs that say something of the failure, and those of them that failed.
 _FAILED = frozenset({Seen.BUG, Seen.OTHER, Seen.NO_BOOT})
 _JUDGED = _FAILED | {Seen.NO_BUG}
@@ -94,9 +97,14 @@ def symptom_of(tries: Sequence[Try]) -> Symptom | None:
 
 
 def run(arguments: Sequence[str], count: int, seed: int, log: Path) -> Iterator[Try]:
-    """Run `farm run` so often, each time with a seed of its own; the same seeds on both sides."""
+    """Run `farm run` so often, each time with a seed of its own; the same seeds on both sides.
+
+    Raises UserError for what it refuses.
+    """
     for number in range(count):
         ended = trial.Command(["run", "--json", f"--seed={seed + number}", *arguments], log).wait()
+        if ended.status == _USER:
+            raise UserError(ended.said)
         yield Try(trial.cells(ended), ended.said.partition("\n")[0],
                   Seen.NO_BUILD if ended.status == Verdict.SKIP else Seen.HOST)
 
@@ -120,13 +128,20 @@ def table(compared: Comparison) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def not_built(error: BuildError) -> Comparison:
+    """What a kernel that does not build with the patch says of it: nothing."""
+    return Comparison((), (Shown(Seen.NO_BUILD, None, str(error)),))
+
+
 def sentence(compared: Comparison) -> str:
     """The verdict, and why."""
     reason = {
         Verdict.GOOD: "it showed without the patch, and with it every run passed",
         Verdict.BAD: "it showed with the patch" if _reproduced(compared.patched) else
                      "it did not show with the patch, but a run failed in another way",
-        Verdict.SKIP: "no run with the patch said anything of it" if compared.rate else
+        Verdict.SKIP: "the kernel does not build with the patch"
+                      if any(one.seen is Seen.NO_BUILD for one in compared.patched) else
+                      "no run with the patch said anything of it" if compared.rate else
                       "it did not show without the patch, so the patch cannot be judged",
         Verdict.STOP: "the host failed in some runs"}[compared.verdict]
     return f"{compared.verdict.name.lower()}: {reason}"

@@ -123,6 +123,11 @@ def test_tree_that_is_no_kernel(farm, tmp_path):
     check(farm("build", "--tree", str(repository(tmp_path / "tree"))), "kernel tree", str(tmp_path / "tree"))
 
 
+def test_patch_for_a_tree_that_is_no_kernel(farm, tmp_path):
+    check(farm("test-patch", MENTION, "--testcase", "test_swap.py", "--tree", str(repository(tmp_path / "tree"))),
+          "not a kernel tree")
+
+
 def test_unknown_revision(farm, tmp_path):
     check(farm("build", "--tree", str(repository(tmp_path / "tree")), "--rev", "v99"), "v99")
 

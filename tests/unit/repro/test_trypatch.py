@@ -3,9 +3,10 @@
 import pytest
 
 from farm.bisect.values import Seen
+from farm.errors import BuildError, UserError
 from farm.model import Finding, Frame, Outcome, Verdict
 from farm.repro.likeness import likeness
-from farm.repro.trypatch import Try, compare, credits_of, describe, sentence, symptom_of, table
+from farm.repro.trypatch import Try, compare, credits_of, describe, not_built, run, sentence, symptom_of, table
 from farm.repro.understanding import understand
 from farm.trial import CellResult
 from farm.verdict import named
@@ -96,7 +97,8 @@ def test_a_report_in_words_alone_says_what_counts():
 
 @pytest.mark.parametrize(("without", "patched", "said"), [
     ([P], [P], "skip: it did not show without the patch, so the patch cannot be judged"),
-    ([F], [S], "skip: no run with the patch said anything of it"),
+    ([F], [S], "skip: the kernel does not build with the patch"),
+    ([F], [Try((CellResult("t", Outcome.SKIP, "not here"),))], "skip: no run with the patch said anything of it"),
     ([F], [E], "stop: the host failed in some runs"),
     ([F], [P], "good: it showed without the patch, and with it every run passed"),
 ])
@@ -119,3 +121,14 @@ def test_tested_by_is_said_only_of_a_patch_that_helped():
     assert words.endswith("Tested-by: A <a@b>")
     assert credits_of(compared([F, F], [P, F]), "A <a@b>", "t.py::test", "6.12") == []
     assert credits_of(compared([P, P], [P, P]), "A <a@b>", "t.py::test", "6.12") == []
+
+
+def test_a_patch_that_does_not_compile_cannot_be_judged():
+    one = not_built(BuildError("crypt.c:1: error: it is broken\nmore of it"))
+    assert (one.verdict, sentence(one)) == (Verdict.SKIP, "skip: the kernel does not build with the patch")
+    assert table(one)[1].endswith("no build: crypt.c:1: error: it is broken")
+
+
+def test_what_farm_run_refuses_is_no_failure_of_the_host(tmp_path):
+    with pytest.raises(UserError, match=r"--rev v6\.12 needs --tree"):
+        next(run(["test_swap.py", "--rev=v6.12"], 3, 1, tmp_path / "log"))
