@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from farm.bisect.shown import Meant, Shown
 from farm.cli.classify import visible
@@ -19,7 +20,7 @@ from farm.cli.run import prepare, resolve
 from farm.deadline import Deadline
 from farm.errors import BuildError, UserError
 from farm.host import lease, process
-from farm.kernel import patches
+from farm.kernel import DEFAULT_FLAVOR, patches
 from farm.model import Verdict
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro import trypatch
@@ -35,7 +36,8 @@ _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--s
 @click.argument("fix", type=click.Path(path_type=Path), metavar="PATCH")
 @click.option("--testcase", metavar="TESTCASE", help="What shows the failure, as `farm run` takes it.")
 @click.option("--report", metavar="REPORT", help="A bug report, as `farm repro` takes it: its first proposal is run, "
-              "unless --testcase names another, and what counts is what `farm repro --run` counts.")
+              "unless --testcase names another, and what counts is what `farm repro --run` counts, "
+              "in the flavor that its crash report asks for, if --flavor does not name one.")
 @click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, metavar="N",
               help="Runs on each side.")
 @options(_TABLE)
@@ -55,7 +57,10 @@ def command(
     """
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     patches.read(fix)
-    place, meant = _subject(testcase, report)
+    place, meant = subject(testcase, report)
+    if meant is not None and click.get_current_context().get_parameter_source("flavor") is ParameterSource.DEFAULT:
+        given["flavor"] = meant.flavor
+        _say(f"flavor {meant.flavor}")
     (path,) = resolve([place])
     kernel = str(given["tree"] or given["source"] or "Debian's Linux 6.12")
     try:
@@ -87,6 +92,8 @@ class _Meant:
     covers: Meant
     # What counts, in words.
     counted: str
+    # Flavor that reports it.
+    flavor: str = DEFAULT_FLAVOR
 
 
 def _run(arguments: Sequence[str], runs: int, seed: int, log: Path, meant: _Meant | None) -> tuple[trypatch.Try, ...]:
@@ -110,7 +117,7 @@ def _seen(without: Sequence[trypatch.Try]) -> _Meant:
     return meant
 
 
-def _subject(testcase: str | None, report: str | None) -> tuple[str, _Meant | None]:
+def subject(testcase: str | None, report: str | None) -> tuple[str, _Meant | None]:
     """The testcase, and what counts as the failure of the report; None without one."""
     if testcase is None and report is None:
         raise UserError("Say what shows the failure, by --testcase TESTCASE or by --report REPORT.")
@@ -129,7 +136,7 @@ def _subject(testcase: str | None, report: str | None) -> tuple[str, _Meant | No
     counted = likeness(understood)
     _say(f"testcase {chosen}")
     _say(f"the same failure: {counted.text}")
-    return chosen, _Meant(counted.covers, counted.text)
+    return chosen, _Meant(counted.covers, counted.text, understood.flavors[0])
 
 
 def _who() -> str:
