@@ -101,13 +101,20 @@ def entries(files: Mapping[str, Path | bytes]) -> dict[str, FileEntry]:
     return found
 
 
+def check_place(path: Path) -> None:
+    """Raises UserError when no bundle can be written there."""
+    if path.exists():
+        raise UserError(f"{path} exists already. Name another file with --output.")
+    if not path.parent.is_dir():
+        raise UserError(f"There is no directory {path.parent}. Make it, or name another file with --output.")
+
+
 def pack(path: Path, manifest: Manifest, files: Mapping[str, Path | bytes]) -> None:
     """Write a bundle; nothing is left at `path` unless all of it is. The manifest comes first.
 
-    Raises UserError when there is a file at `path` already, InfrastructureError when it cannot be written.
+    Raises UserError when `path` is no place for it, InfrastructureError when it cannot be written.
     """
-    if path.exists():
-        raise UserError(f"{path} exists already. Name another file with --output.")
+    check_place(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # No times, no owners: the same run makes the same bundle.

@@ -39,6 +39,7 @@ def write_bundle(run: Recorded, path: Path, store: Store, *, with_kernel: bool, 
 
     Raises UserError when the run lacks something, or its kernel or image has been pruned from the cache.
     """
+    archive.check_place(path)  # before a guest image is copied
     held: list[Entry] = []
     files: dict[str, Path | bytes] = {
         name: run.directory / name for name in _COPIED if (run.directory / name).is_file()}

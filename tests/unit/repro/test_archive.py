@@ -62,6 +62,15 @@ def listed(files, **more):
     return {**files, MANIFEST: json.dumps({**manifest, **more}).encode()}
 
 
+@pytest.mark.parametrize(("place", "words"), [
+    ("runs", "exists already"), ("no/such/a.tar.gz", "There is no directory")])
+def test_where_no_bundle_can_be_is_said_before_anything_is_read(make_run, tmp_path, place, words):
+    run = load(make_run())
+    (run.directory / "qemu.txt").unlink()
+    with pytest.raises(UserError, match=words):
+        write_bundle(run, tmp_path / place, Store(tmp_path / "store"), with_kernel=False, with_image=True)
+
+
 def test_a_good_bundle_comes_out_as_it_went_in(files, make_run):
     manifest = json.loads(files[MANIFEST])
     assert set(manifest["files"]) == files.keys() - {MANIFEST}
