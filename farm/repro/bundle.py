@@ -56,11 +56,10 @@ def write_bundle(run: Recorded, path: Path, store: Store, *, with_kernel: bool, 
     known = archive.entries(files)
     manifest = _manifest(run, known)
     check(manifest, str(run.directory))
-    finding = next(iter(run.findings), None)
     notes, commands = missing(run), run.commands()
     written: dict[str, Path | bytes] = {
         "guest.sh": guest_script(commands).encode(),
-        "replay.sh": replay_script(manifest, finding, commands, notes).encode(),
+        "replay.sh": replay_script(manifest, run.report, commands, notes).encode(),
         "README.md": _readme(manifest, path.name, notes).encode()}
     archive.pack(path, _manifest(run, {**known, **archive.entries(written)}), {**files, **written})
     return manifest

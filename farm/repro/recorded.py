@@ -63,6 +63,16 @@ class Recorded:
         """Its crash reports that are not suppressed, earliest first."""
         return [one for one in self.facts.get("findings", ()) if not one.get("suppressed")]
 
+    @property
+    def report(self) -> Mapping[str, Any] | None:
+        """The crash report that ended it, else its first one; None without any.
+
+        What a testcase announced and saw stands among the reports too, and before the one that it failed by.
+        """
+        ended = [one for one in self.findings
+                 if self.cause is not None and (one["kind"], one["title"]) == (self.cause.kind, self.cause.title)]
+        return next(iter([*ended, *self.findings]), None)
+
     def commands(self) -> list[Mapping[str, Any]]:
         """What the testcase, and what it is made of, ran in the guest, by the time of its start."""
         over = float(self.facts.get("over") or "inf")

@@ -1,12 +1,16 @@
 """guest.sh and replay.sh are run, as far as that goes without a guest."""
 
+import json
 import os
 import subprocess
 
 import pytest
 
+from farm.host.cache import Store
 from farm.repro.archive import unpack
+from farm.repro.bundle import write_bundle
 from farm.repro.guestscript import AS_RECORDED, DIFFERENT, INCOMPLETE, guest_script
+from farm.repro.recorded import load
 from farm.repro.replayscript import pattern_of
 
 
@@ -83,6 +87,19 @@ def unpacked(make_bundle, tmp_path):
     directory.mkdir()
     unpack(make_bundle(), directory)
     return directory
+
+
+def test_replay_sh_looks_for_what_the_run_failed_by(make_run, tmp_path):
+    path = make_run() / "result.json"
+    about = json.loads(path.read_bytes())
+    announced = {**about["findings"][0], "kind": "io-error", "title": "I/O error", "function": "", "text": "I/O error"}
+    path.write_text(json.dumps({**about, "findings": [announced, *about["findings"]]}))
+    write_bundle(load(path.parent), tmp_path / "b", Store(tmp_path / "store"), with_kernel=False, with_image=False)
+    (tmp_path / "u").mkdir()
+    unpack(tmp_path / "b", tmp_path / "u")
+    text = (tmp_path / "u/replay.sh").read_text()
+    assert "FUNCTION=cryptd_skcipher_complete" in text
+    assert "PATTERN='BUG: kernel NULL pointer" in text
 
 
 def test_replay_sh_says_what_it_lacks(unpacked):
