@@ -90,6 +90,9 @@ def _place(what: str | None, given: dict[str, Any]) -> str:
         # A testcase that has changed since is taken from the run.
         unchanged = shipped.is_file() and shipped.read_bytes() == run.testcase.read_bytes()
         return f"{shipped if unchanged else run.testcase}::{function}"
+    if Path(what).is_dir() and not any(Path(what).rglob("test_*.py")):
+        raise UserError(f"{what} is no run directory, and has no testcases. Name the directory of one run, or a "
+                        "testcase.")
     return next(iter(resolve([what])))
 
 

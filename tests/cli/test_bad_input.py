@@ -67,6 +67,7 @@ def check(done, *words):
     (["dump", "/nowhere"], ["/nowhere is no run directory"]),
     (["shell", "--attach", "."], ["No guest of .", "--keep-on-failure"]),
     (["shell", "--end"], ["--end needs --attach"]),
+    (["shell", "."], ["is no run directory, and has no testcases"]),
     (["shell", "test_nothing.py"], ["no testcase test_nothing.py"]),
     (["repro", "/nowhere"], ["/nowhere", "No such file"]),
     (["repro", "/dev/null"], ["is empty"]),
