@@ -14,23 +14,35 @@ from itertools import pairwise
 MAX_LINE = 4096
 
 # `[   12.345678]` of printk.time, optionally followed by the caller id of CONFIG_PRINTK_CALLER
-# (`[  T123]`, `[    C1]`; kernel/printk/printk.c, print_caller).
-_STAMP = r"\[ {0,8}(?P<time>\d{1,8}\.\d{6})\](?:\[ {0,8}(?P<caller>[TC]\d{1,8})\])?"
+# (`[  T123]`, `[    C1]`; kernel/printk/printk.c, print_caller); `dmesg -d` puts the time since the last line within.
+_STAMP = r"\[ {0,8}(?P<time>\d{1,8}\.\d{6})(?: < {0,8}\d{1,8}\.\d{6}>)?\](?:\[ {0,8}(?P<caller>[TC]\d{1,8})\])?"
 STAMP = re.compile(_STAMP)
 # `<6>`, `<0014>`: log levels of early consoles, /dev/kmsg and serial consoles without printk formatting.
 _LEVEL = re.compile(r"<\d{1,4}>")
 # Caller ids without time stamps (printk.time=0).
 _BARE_CALLER = re.compile(r"\[ {0,8}(?P<caller>[TC]\d{1,8})\] ?")
-# `Dec  4 15:56:11 host kernel: `, `2024-12-04T15:56:11.123456+00:00 host kernel: `.
+_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]{0,12}(?:Z|[+-]\d\d:?\d\d)?"
+# `Dec  4 15:56:11 host kernel: `, `2024-12-04T15:56:11.123456+00:00 host kernel: ` of syslog, and what journalctl makes
+# of it with -o short-precise, short-unix and short-full.
 _SYSLOG = re.compile(
-    r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?) "
-    r"(?:\S{1,64} ){0,2}kernel(?:\[\d+\])?: "
+    rf"(?:[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{{6}})?|{_ISO}|\d{{9,11}}\.\d{{6}}|"
+    rf"[A-Z][a-z]{{2}} {_ISO} [A-Z+-]\S{{0,5}}) (?:\S{{1,64}} ){{0,2}}kernel(?:\[\d+\])?: "
 )
-# `[Wed Dec  4 15:56:11 2024] ` of `dmesg -T`; `kernel:` of syslog daemons that write to a terminal.
-_PLAIN = re.compile(r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?|kernel:(?: (?! |\S+\+0x))?")
-# `6,416,1234567,-,caller=T7;` of /dev/kmsg and extended netconsole (kernel/printk/printk.c, info_print_ext_header).
+# `[   12.345678] host kernel: ` of journalctl -o short-monotonic, behind the time.
+_HOST = re.compile(r"[\w.-]{1,64} kernel: ")
+# `kern  :warn  : ` of `dmesg -x`; `[Wed Dec  4 15:56:11 2024] ` of -T, `[Dec 4 15:56] ` and `[  +0.000012] `
+# of -H, and the time of --time-format iso, which CI systems and containers put in front of every line, too; `kernel:`
+# of syslog daemons that write to a terminal.
+_PLAIN = re.compile(
+    r"(?=[\[k\d])(?:kern  :[a-z]{3,6} *: )?(?:"
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ?|"
+    rf"\[[A-Z][a-z]{{2}}[ \d]\d \d\d:\d\d\] |\[ {{0,8}}\+\d{{1,8}}\.\d{{6}}\] |{_ISO} )|"
+    r"kernel:(?: (?! |\S+\+0x))?"
+)
+# `6,416,1234567,-,caller=T7;` of /dev/kmsg and extended netconsole (kernel/printk/printk.c, info_print_ext_header), the
+# latter with the kernel's release in front (drivers/net/netconsole.c, release_enabled).
 _EXTENDED = re.compile(
-    r"\d{1,3},\d{1,20},(?P<time>\d{1,14}),[-c+](?:,(?:caller=(?P<caller>[TC]\d{1,8})|[^;,]{1,40})){0,4};")
+    r"(?:\d\.[\w.+-]{1,60},)?\d{1,3},\d{1,20},(?P<time>\d{1,14}),[-c+](?:,(?:caller=(?P<caller>[TC]\d{1,8})|[^;,]{1,40})){0,4};")
 # Colours and cursor movement, and the other control characters except the tab.
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[ -/]?[@-~]|[()][0-9A-B]|[=>c78])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -97,6 +109,8 @@ def _one(text: str, start: int, end: int) -> list[Line]:
             rest = rest[1:]
         if rest.startswith(_KMEMLEAK):
             rest = _LEAK.sub("", rest)
+        host = _HOST.match(rest)
+        rest = rest[host.end() :] if host else rest
         line = Line(rest, start, end, float(stamp["time"]), stamp["caller"] or "", dropped)
         # What stood before the stamp is a login prompt, a syslog header or half a line of somebody else.
         if not before.strip() or _SYSLOG.fullmatch(before):

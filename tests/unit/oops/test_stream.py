@@ -99,6 +99,25 @@ def test_prefixes_change_nothing(name: str, form: str) -> None:
     assert facts == (want.kind, want.title, want.function, want.signature, want.process, want.corrupted, want.frames)
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Dec 04 15:56:11.123456 host kernel: ", "1733324171.123456 host kernel: ", "[   12.345678] host kernel: ",
+        "Wed 2024-12-04 15:56:11 CET host kernel: ", "2024-12-04T15:56:11.123456+01:00 host kernel: ",
+        "2024-12-04T15:56:11,123456+01:00 ", "[   12.345678 <    0.000012>] ", "[  +0.000012] ", "[Dec 4 15:56] ",
+        "kern  :warn  : [   12.345678] ", "kern  :warn  : [Wed Dec  4 15:56:11 2024] ",
+        "2024-12-04T15:56:11.1234567Z ", "2024-12-04T15:56:11.1234567Z [   12.345678] ",
+        "6.12.117-farm,4,400,12345678,-;", "6.12.117-farm,4,400,12345678,-,caller=T57;",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", reports.ALL)
+def test_prefixes_of_tools_change_nothing(name: str, prefix: str) -> None:
+    """The formats of journalctl -o, of dmesg's options, of CI systems and of netconsole."""
+    want = classify(reports.ALL[name].encode())[0]
+    found = classify(_led(prefix, reports.ALL[name]).encode())[0]
+    assert (found.title, found.signature, found.frames) == (want.title, want.signature, want.frames)
+
+
 def test_a_finding_is_given_as_soon_as_none_can_come_before_it() -> None:
     seen: list[str] = []
 
