@@ -16,7 +16,7 @@ _HANGS = (
     # kernel/rcu/tree_stall.h, tree_exp.h, tasks.h; without `rcu: ` before 4.20
     Pattern(
         "rcu-stall", "rcu-stall", ("INFO: ",),
-        r"INFO: \w+ (?:self-)?detected (?:expedited )?stalls?\b",
+        r"INFO: s?rcu\w* (?:self-)?detected (?:expedited )?stalls?\b",
         "INFO: rcu detected stall in {function}", "stall", STALL,
     ),
     Pattern(
@@ -29,9 +29,10 @@ _HANGS = (
         r"BUG: soft lockup(?: - |: )CPU#\d+ stuck for \d+s! \[(?P<process>.*):\d+\]",
         "BUG: soft lockup in {function}", "stall", STALL,
     ),
-    # kernel/watchdog.c watchdog_hardlockup_check; `on cpu N` until 6.4
+    # kernel/watchdog.c watchdog_hardlockup_check, `on cpu N` until 6.4; arch/powerpc/kernel/watchdog.c
     Pattern(
-        "hard-lockup", "hard-lockup", ("hard LOCKUP",), r"[Ww]atchdog detected hard LOCKUP",
+        "hard-lockup", "hard-lockup", ("LOCKUP",),
+        rf"[Ww]atchdog detected hard LOCKUP|CPU \d+ (?:detected hard LOCKUP on|self-detected hard LOCKUP @ {SYMBOL})",
         "hard lockup in {function}", "stall", STALL,
     ),
     # kernel/workqueue.c, wq_watchdog_timer_fn
@@ -73,7 +74,12 @@ _CONTEXT = (
     # kernel/workqueue.c, process_one_work
     Pattern(
         "workqueue-leaked", "atomic-sleep", ("BUG: ",), r"BUG: workqueue leaked (?:atomic|lock)",
-        "BUG: workqueue leaked atomic, lock or RCU in {function}", "last-function",
+        "BUG: workqueue leaked atomic, lock or RCU in {function}", "work",
+    ),
+    # kernel/softirq.c, handle_softirqs
+    Pattern(
+        "softirq-leaked", "atomic-sleep", ("huh, entered softirq",), r"huh, entered softirq \d+ (?P<softirq>\w+) ",
+        "softirq {softirq} left with another preempt count", "none", single=True,
     ),
 )  # fmt: skip
 
@@ -138,7 +144,7 @@ _LOCKS = (
     # kernel/locking/spinlock_debug.c, spin_dump and rwlock_bug
     Pattern(
         "spinlock", "kernel-bug", ("BUG: ",),
-        r"BUG: (?P<how>(?:spinlock|rwlock) [a-z ]+?) on CPU#",
+        r"BUG: (?P<how>(?:spinlock|rwlock) [A-Za-z ]+?) on CPU#",
         "BUG: {how} in {function}", "trace",
     ),
 )  # fmt: skip
@@ -149,11 +155,15 @@ _STATE = (
         "dentry-in-use", "other", ("BUG: ",), r"BUG: Dentry .* still in use .*\[(?P<mount>unmount of .*)\]",
         "BUG: Dentry still in use in unmount", "none", ("BUG: Dentry still in use [{mount}]",),
     ),
-    # mm/page_alloc.c bad_page, mm/memory.c print_bad_pte, mm/filemap.c filemap_unaccount_folio, kernel/fork.c check_mm
+    # mm/page_alloc.c bad_page, mm/memory.c print_bad_pte, mm/filemap.c filemap_unaccount_folio
     Pattern(
-        "bad-page", "other", ("BUG: ",),
-        r"BUG: (?P<how>Bad (?:page state|page map|page cache|rss-counter state|swap \w+))\b",
+        "bad-page", "other", ("BUG: ",), r"BUG: (?P<how>Bad (?:page state|page map|page cache|swap \w+))\b",
         "BUG: {how} in {function}", "access",
+    ),
+    # kernel/fork.c, check_mm
+    Pattern(
+        "rss-counter", "other", ("BUG: ",), r"BUG: Bad rss-counter state(?: .*?\btype:(?P<type>\w+))?",
+        "BUG: Bad rss-counter state {type}", "none", single=True,
     ),
     Pattern(
         "mm-counters", "other", ("BUG: ",), r"BUG: (?P<what>non-zero \w+) on freeing mm",
@@ -161,8 +171,9 @@ _STATE = (
     ),
     # mm/slub.c, slab_bug; `kasan: bad access detected` is part of an old KASAN report
     Pattern(
-        "slub", "other", ("(Not tainted): ", "(Tainted: "),
-        r"^BUG (?P<cache>\S.{0,60}?) \((?:Not tainted|Tainted: [^)]*)\): (?!kasan:)(?P<how>[A-Z][a-z -]+[a-z])",
+        "slub", "other", ("BUG ",),
+        r"^BUG (?P<cache>\S.{0,60}?) \((?:Not tainted|Tainted: [^)]*)\): (?!kasan:)"
+        r"(?P<how>Objects remaining|[A-Za-z][a-z-]*(?: [A-Za-z][a-z-]*\b(?![^ .,(]))*)",
         "BUG: {how} in {function}", "access",
     ),
     # mm/slab.c, check_poison_obj, until 6.7; mm/slab_common.c, kmem_cache_destroy
@@ -194,6 +205,12 @@ _STATE = (
     Pattern(
         "rtnl", "warning", ("RTNL: assertion failed",), r"RTNL: assertion failed at ",
         "RTNL: assertion failed in {function}", "warning",
+    ),
+    # net/sched/sch_generic.c, dev_watchdog: with a warning until 6.4; the device may be the emulator's
+    Pattern(
+        "netdev-watchdog", "io-timeout", ("NETDEV WATCHDOG: CPU",),
+        r"NETDEV WATCHDOG: CPU: \d+: transmit queue \d+ timed out",
+        "NETDEV WATCHDOG: transmit queue timed out", "none", single=True, suppressed=True,
     ),
     # kernel/irq/spurious.c, __report_bad_irq
     Pattern("irq-nobody", "other", ("nobody cared",), r"irq \d+: nobody cared", "irq NUM: nobody cared", "none"),
@@ -251,8 +268,6 @@ _WARNINGS = (
         r"CPU#\d+: (?P<process>.*)/\d+",
         "WARNING in {function}", "warning",
     ),
-    # kernel/cfi.c, report_cfi_failure
-    Pattern("cfi", "warning", ("CFI failure",), r"CFI failure (?:at|\()", "CFI failure in {function}", "warning"),
     # Any other sentence that the kernel itself calls a BUG.
     Pattern(
         "bug-text", "other", ("BUG: ",),

@@ -100,19 +100,30 @@ EVENTS: tuple[Event, ...] = (
     Event(
         "blk-error", "io-error", "rror",
         r"(?P<what>I/O|critical (?:target|medium|nexus|space allocation)|recoverable transport|transport|"
-        r"device offline) " + _BLK + r"(?! op 0x[39]:)",
+        r"device offline|(?:kernel|device) resource|dm internal retry|(?:open|active) zones exceeded|"
+        r"duration limit exceeded) " + _BLK + r"(?! op 0x[39]:)",
         "{what} error on {device}",
     ),
-    # fs/buffer.c, buffer_io_error; mm/page_io.c
+    # fs/buffer.c, buffer_io_error; `device` by fs/ext4/page-io.c, buffer_io_error; mm/page_io.c, mm/swapfile.c
     Event(
         "buffer-error", "io-error", "rror",
-        r"Buffer I/O error on dev (?:ice )?(?P<device>[\w-]+), logical block \d+",
+        r"Buffer I/O error on dev(?:ice)? (?P<device>[\w-]+), logical block \d+",
         "Buffer I/O error on {device}",
     ),
     Event(
         "swap-error", "io-error", "rror",
         r"(?P<what>Read|Write)-error on swap-device \((?P<device>\d+:\d+):(?P<sector>\d+)\)",
         "{what}-error on swap-device {device}",
+    ),
+    Event(
+        "swap-entry", "other", "Bad swap ",
+        r"(?P<function>\w+): (?P<what>Bad swap (?:file|offset) entry) [0-9a-f]+",
+        "{what} in {function}",
+    ),
+    # mm/zswap.c, zswap_decompress, since 6.15; a BUG_ON before
+    Event(
+        "zswap", "other", "rror", r"Decompression error from zswap \(",
+        "zswap: decompression error",
     ),
     # drivers/nvme/host/pci.c nvme_timeout, nvme_warn_reset; drivers/nvme/host/core.c nvme_wait_ready
     Event(
@@ -131,6 +142,23 @@ EVENTS: tuple[Event, ...] = (
         r"\b(?P<device>nvme\w+): Device not ready; aborting (?P<what>\w+)",
         "nvme controller not ready on {device}",
     ),
+    # drivers/nvme/host/pci.c nvme_handle_cqe, nvme.h nvme_find_rq: an answer to no request, or to an older one
+    Event(
+        "nvme-completion", "io-error", "completed on queue",
+        r"\b(?P<device>nvme\w+): invalid id \d+ completed on queue \d+",
+        "nvme answer to no request on {device}",
+    ),
+    Event(
+        "nvme-generation", "io-error", "genctr mismatch",
+        r"\b(?P<device>nvme\w+): request 0x[0-9a-f]+ genctr mismatch",
+        "nvme answer to an older request on {device}",
+    ),
+    # drivers/nvme/host/pci.c, nvme_reset_work
+    Event(
+        "nvme-disabled", "io-error", "Disabling device after reset",
+        r"\b(?P<device>nvme\w+): Disabling device after reset failure: -?\d+",
+        "nvme controller given up after a failed reset on {device}",
+    ),
     Event(
         "scsi-timeout", "io-timeout", "timing out command",
         r"\[(?P<device>sd\w+)\] .*timing out command",
@@ -144,7 +172,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     # drivers/md/dm-integrity.c, integrity_metadata and __journal_read_write
     Event(
-        "dm-integrity", "verification", "sum ",
+        "dm-integrity", "verification", "Checksum failed ",
         _DM + r"Checksum failed (?P<what>when reading from journal, )?at sector 0x(?P<hex>[0-9a-f]+)",
         "dm-integrity: checksum failed {what}on {device}", "dm-integrity",
     ),
@@ -162,9 +190,21 @@ EVENTS: tuple[Event, ...] = (
     ),
     # drivers/md/dm-verity-target.c, verity_handle_err
     Event(
-        "dm-verity", "verification", "is corrupted",
+        "dm-verity", "verification", "mapper: verity: ",
         _DM + r"(?P<what>data|metadata) block \d+ is corrupted",
         "dm-verity: {what} block corrupted on {device}", "dm-verity",
+    ),
+    # drivers/md/persistent-data/dm-block-manager.c dm_bm_validate_buffer; dm-thin.c and dm-cache-target.c,
+    # metadata_operation_failed
+    Event(
+        "dm-metadata", "verification", "check failed for block",
+        r"device-mapper: block manager: (?P<what>[\w ]+) validator check failed for block \d+",
+        "device-mapper: {what} failed its check",
+    ),
+    Event(
+        "dm-pool", "io-error", "rror",
+        r"device-mapper: (?P<target>thin|cache): (?P<device>\S+): metadata operation '(?P<what>\w+)' failed: error = ",
+        "dm-{target}: {what} failed on {device}",
     ),
     # drivers/md/raid1.c, raid10.c, raid5.c
     Event(
@@ -185,7 +225,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "xfs-shutdown", "fs-shutdown", "Shutting down filesystem",
-        r"XFS \((?P<device>\S+)\): (?P<what>[\w/ -]+?) \(0x[0-9a-f]+\) detected at (?P<function>\w+)",
+        r"XFS \((?P<device>\S+)\): (?!User initiated)(?P<what>[\w/ -]+?) \(0x[0-9a-f]+\) detected at (?P<function>\w+)",
         "XFS: {what}, shutting down in {function}",
     ),
     Event(
@@ -208,6 +248,12 @@ EVENTS: tuple[Event, ...] = (
         r"XFS \((?P<device>\S+)\): writeback error on inode \d+, offset \d+, sector (?P<sector>\d+)",
         "XFS: writeback error on {device}",
     ),
+    # fs/xfs/xfs_log.c xlog_ioend_work, xfs_log_recover.c xlog_do_io
+    Event(
+        "xfs-log", "io-error", "rror",
+        r"XFS \((?P<device>\S+)\): (?P<what>log(?: recovery \w+)?) I/O error",
+        "XFS: {what} I/O error on {device}",
+    ),
     # fs/ext4/super.c __ext4_error; texts about checksums in balloc.c, ialloc.c, namei.c, inode.c, extents.c
     Event(
         "ext4-checksum", "verification", "rror",
@@ -220,6 +266,20 @@ EVENTS: tuple[Event, ...] = (
         r"EXT4-fs \((?P<device>\S+)\): Remounting filesystem read-only",
         "EXT4: remounting read-only on {device}",
     ),
+    # fs/ext4/page-io.c ext4_end_bio; super.c ext4_commit_super
+    Event(
+        "ext4-io", "io-error", "rror",
+        r"EXT4-fs (?:warning )?\((?:device )?(?P<device>\S+?)\): "
+        r"(?:ext4_end_bio:\d+: I/O error \d+ (?P<what>writing to inode)|I/O error while (?P<super>writing superblock))",
+        "EXT4: I/O error {what}{super} on {device}",
+    ),
+    # fs/jbd2/commit.c jbd2_journal_commit_transaction, journal.c jbd2_write_superblock
+    Event(
+        "jbd2-io", "io-error", "rror",
+        r"JBD2: (?:Detected IO errors while (?P<what>flushing file data) on|"
+        r"I/O error when (?P<super>updating journal superblock) for) (?P<device>[\w-]+?)(?:-\d+)?\.?$",
+        "jbd2: I/O error {what}{super} on {device}",
+    ),
     # fs/jbd2/journal.c, __jbd2_journal_abort_hard
     Event(
         "jbd2-abort", "fs-shutdown", "Aborting journal on device",
@@ -228,7 +288,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     # fs/btrfs/inode.c btrfs_print_data_csum_error, disk-io.c, super.c btrfs_handle_fs_error
     Event(
-        "btrfs-csum", "verification", "sum ",
+        "btrfs-csum", "verification", "BTRFS ",
         r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): (?:csum failed|checksum (?:verify failed|error))",
         "BTRFS: checksum error on {device}", "fs-checksum",
     ),
@@ -237,9 +297,25 @@ EVENTS: tuple[Event, ...] = (
         r"BTRFS: error \(device (?P<device>[\w-]+).*\) in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
         "BTRFS: error in {function}: {what}",
     ),
+    # fs/btrfs/disk-io.c btrfs_buffer_uptodate, tree-checker.c; volumes.c btrfs_dev_stat_inc_and_print
+    Event(
+        "btrfs-transid", "verification", "BTRFS ",
+        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): parent transid verify failed",
+        "BTRFS: parent transid verify failed on {device}", "fs-checksum",
+    ),
+    Event(
+        "btrfs-corrupt", "verification", "BTRFS ",
+        r"BTRFS critical \(device (?P<device>[\w-]+).*\): corrupt (?P<what>leaf|node)",
+        "BTRFS: corrupt {what} on {device}", "fs-checksum",
+    ),
+    Event(
+        "btrfs-device", "io-error", "rror",
+        r"BTRFS error \(device [^)]*\): bdev (?:/dev/)?(?P<device>\S+) errs: wr \d+",
+        "BTRFS: errors on {device}",
+    ),
     # fs/f2fs: f2fs_err about checksums
     Event(
-        "f2fs-checksum", "verification", "sum ",
+        "f2fs-checksum", "verification", "F2FS-fs (",
         r"F2FS-fs \((?P<device>\S+)\): .*(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
         "F2FS: checksum error on {device}", "fs-checksum",
     ),

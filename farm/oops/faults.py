@@ -1,11 +1,16 @@
 """First lines of what a CPU fault prints, and BUG()."""
 
-from farm.oops.patterns import BAD_ACCESS, STACK, Pattern
+from farm.oops.patterns import BAD_ACCESS, STACK, SYMBOL, Pattern
 
 FAULTS = (
     # rust/kernel/lib.rs, panic
     Pattern(
         "rust-panic", "panic", ("panicked at",), r"rust_kernel: panicked at ", "{reason} in {function}", "bug",
+    ),
+    # kernel/cfi.c, report_cfi_failure; a trap or, where the kernel is permissive, a warning follows
+    Pattern(
+        "cfi", "warning", ("CFI failure",), rf"CFI failure at {SYMBOL} \(|CFI failure \(",
+        "CFI failure in {function}", "warning",
     ),
     # lib/bug.c, __report_bug
     Pattern(
@@ -17,16 +22,17 @@ FAULTS = (
         r"\b[Kk]ernel BUG at \S+ \[verbose debug info unavailable\]",
         "kernel BUG in {function}", "bug",
     ),
-    # arch/riscv/kernel/traps.c handle_break, arch/arm64/kernel/traps.c bug_handler
+    # arch/riscv/kernel/traps.c handle_break, arch/arm64/kernel/traps.c bug_handler; arch/{mips,loongarch}, do_bp
     Pattern(
         "kernel-bug-bare", "kernel-bug", ("[#", "Oops - BUG"),
-        r"\bKernel BUG \[#\d+\]|Oops - BUG\b",
+        r"\bKernel BUG \[#\d+\]|Oops - BUG\b|^Kernel bug detected ?\[#\d+\]",
         "kernel BUG in {function}", "bug",
     ),
-    # arch/x86/mm/fault.c show_fault_oops (two lines since 5.2); arch/arm*/mm/fault.c die_kernel_fault
+    # arch/x86/mm/fault.c show_fault_oops (two lines since 5.2); arch/arm*/mm/fault.c die_kernel_fault;
+    # arch/powerpc/mm/fault.c __bad_page_fault, with a capital
     Pattern(
         "null-deref", "oops", ("BUG: ", "nable to handle "),
-        r"(?:BUG: |[Uu]nable to handle )(?:unable to handle )?kernel NULL pointer dereference",
+        r"(?:BUG: |[Uu]nable to handle )(?:unable to handle )?[Kk]ernel NULL pointer dereference",
         "BUG: unable to handle kernel NULL pointer dereference in {function}", "fault", BAD_ACCESS,
     ),
     Pattern(
@@ -42,10 +48,16 @@ FAULTS = (
         r"execut\w+ (?:from|of) \S+ memory)",
         "BUG: unable to handle kernel {how} in {function}", "fault", BAD_ACCESS,
     ),
+    # arch/s390/mm/fault.c, do_no_context
+    Pattern(
+        "s390-fault", "oops", ("nable to handle ",),
+        r"Unable to handle kernel pointer dereference in virtual kernel address space",
+        "BUG: unable to handle kernel pointer dereference in {function}", "fault", BAD_ACCESS,
+    ),
     # arch/powerpc/mm/fault.c, __bad_page_fault and bad_kernel_fault
     Pattern(
         "powerpc-fault", "oops", ("nable to handle ",),
-        r"BUG: Unable to handle (?:kernel|unknown) (?P<how>[\w ]+?) at ",
+        r"BUG: Unable to handle (?:kernel|unknown) (?P<how>instruction fetch|[\w ]+?(?= at ))",
         "BUG: unable to handle kernel {how} in {function}", "fault", BAD_ACCESS,
     ),
     Pattern(
@@ -71,9 +83,11 @@ FAULTS = (
         r"PANIC: double fault|\bdouble fault: [0-9a-f]{4} \[#",
         "PANIC: double fault in {function}", "fault", STACK,
     ),
-    # arch/arm64/kernel/traps.c panic_bad_stack, arch/riscv/kernel/traps.c handle_bad_stack
+    # arch/arm64/kernel/traps.c panic_bad_stack, arch/riscv/kernel/traps.c handle_bad_stack, arch/s390/kernel/traps.c
+    # kernel_stack_overflow; arch/powerpc/kernel/process.c, __show_regs
     Pattern(
-        "bad-stack", "stack-overflow", ("Insufficient stack space",), r"Insufficient stack space to handle exception",
+        "bad-stack", "stack-overflow", ("Insufficient stack space", "Kernel stack overflow"),
+        r"Insufficient stack space to handle exception|^Kernel stack overflow\b",
         "kernel stack overflow in {function}", "fault", STACK,
     ),
     # arch/x86/kernel/traps.c, do_error_trap and the exc_* handlers
@@ -124,12 +138,19 @@ FAULTS = (
     ),
     # arch/*/kernel/traps.c, __die
     Pattern(
-        "internal-error", "oops", ("[#",), r"\bInternal error: [^\[]*\[#\d+\]",
+        "internal-error", "oops", ("[#",), r"\bInternal error: [^\[]*: [0-9a-f]+ \[#\d+\]",
         "Internal error in {function}", "fault", BAD_ACCESS,
     ),
     Pattern(
-        "oops", "oops", ("[#",), r"\bOops(?: - [\w -]+)?(?: \[#\d+\]|: .*\[#\d+\]|: Exception in kernel mode)",
+        "oops", "oops", ("[#",), r"\bOops(?: - [\w ()-]+)?(?: ?\[#\d+\]|: .*\[#\d+\]|: Exception in kernel mode)",
         "Oops in {function}", "fault", BAD_ACCESS,
+    ),
+    # arch/s390/kernel/dumpstack.c, die, by the names of arch/s390/kernel/traps.c; arch/{mips,loongarch}/kernel/traps.c
+    Pattern(
+        "die", "oops", ("[#",),
+        r"^(?:(?P<how>[A-Za-z][\w -]{2,60}): [0-9a-f]{4} ilc:\d |(?P<what>[A-Za-z][\w ,/-]{2,60})(?=\[#\d+\]:$))"
+        r"\[#\d+\]",
+        "{how}{what} in {function}", "fault",
     ),
     # kernel/panic.c __stack_chk_fail, kernel/sched/core.c schedule_debug
     Pattern(

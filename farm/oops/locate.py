@@ -184,6 +184,11 @@ def pool(layout: Layout, named: str) -> Place:
     return Place(layout.work)
 
 
+def work(layout: Layout, named: str) -> Place:
+    """The work that was done last; the trace only has the workqueue's own code."""
+    return Place(layout.work, _mark(_frames_of(_main(layout)), "warning"), not layout.work)
+
+
 def none(layout: Layout, named: str) -> Place:
     return Place("", _mark(_frames_of(_main(layout)), "warning"))
 
@@ -261,7 +266,7 @@ def leak(layout: Layout, named: str) -> Place:
 
 
 WAYS: dict[str, Callable[[Layout, str], Place]] = {
-    "header": header, "last-function": header, "access": access, "fault": fault, "bug": bug, "warning": warning,
+    "header": header, "work": work, "access": access, "fault": fault, "bug": bug, "warning": warning,
     "caller": caller, "lock": lock, "held": held,
     "trace": trace, "atomic": atomic, "panic": panic, "none": none, "hung": hung, "stall": stall,
     "leak": leak, "overflow": overflow, "pool": pool,

@@ -16,7 +16,8 @@ _GROUPS = {
         console_(unlock|trylock|lock|flush\w*|emit\w*|cont_flush) __down_trylock_console_sem vprintk\w*
         va_format _*print_hex_dump\w* hex_dump_to_buffer hex_string _*dump_page\w* bad_page\w* seq_printf
         seq_vprintf stack_trace_(save|consume)\w* _*save_stack(_trace)?\w* _*stack_chk_fail
-        is_(bpf_text|module_text)_address _*kernel_text_address _*(netdev|dev)_(printk|err|warn|info)\w*
+        print_bad_(pte|page_map) is_(bpf_text|module_text)_address _*kernel_text_address
+        _*(netdev|dev)_(printk|err|warn|info)\w*
     """,
     # The way from a CPU exception to the report (arch/*/kernel/traps.c, arch/*/mm/fault.c, arch/*/entry).
     "report": r"""
@@ -58,6 +59,7 @@ _GROUPS = {
     "sanitizer": r"""
         _*(kasan|asan|hwasan|kmsan|msan|kcsan|tsan|kfence|sanitizer|ubsan|kmemleak)_\w+
         check_memory_region\w* memory_is_\w+ object_err slab_err print_trailer (start|end)_report
+        check_(bytes_and_report|object|slab)
         handle_overflow quarantine_\w+ refcount_\w+ kref_(get|put|sub|read)\w* _*refcount_\w+
         _*debug_(print_object|object_\w+|check_no_obj_freed|work_\w+) debug_(timer|hrtimer|rcu_head|obj)_\w+
         timer_is_static_object work_is_static_object _*list_(add|del)\w* list_(move|splice|replace)\w*
@@ -77,7 +79,7 @@ _GROUPS = {
     # Memory allocators, and freeing by reference (mm/slab*.c, mm/slub.c, mm/page_alloc.c, mm/vmalloc.c, mm/util.c).
     "alloc": r"""
         _*k(m|z|vm|vz|c|vc)alloc\w* _*do_kmalloc\w* _*do_krealloc\w* _*k(v)?realloc\w*
-        _*kmem_cache_(alloc|free|destroy|shrink|create)\w*
+        _*kmem_cache_(alloc|free|destroy|shrink|shutdown|create)\w*
         _*k(v|z|vz)?free(_const|_sensitive|_bulk|_rcu\w*|_call_rcu\w*)? _*kv?mem(dup)\w*
         k(str|mem)(n)?dup\w* k(v)?asprintf\w* _*slab_\w+ do_slab_free
         _*_?cache_(alloc|free|grow|flusharray)\w* new_slab\w* allocate_slab\w* alloc_slab_page\w*
@@ -191,7 +193,7 @@ _GROUPS = {
         timer_(delete|reduce|shutdown)\w* _*timer_\w+ detach_\w*timer\w* lock_timer_base drop_nlink
         inc_nlink set_nlink clear_nlink ref_tracker_\w+ percpu_ref_\w+ irq_work_\w+ module_put
         try_module_get _*module_get proc_(register|create\w*|mkdir\w*) _*proc_create\w* debug_dma_\w+
-        check_(sync|unmap|for)_\w+ _*bad_unlock\w*
+        check_(sync|unmap|for)_\w+ check_(sync|unmap|sg_segment) add_dma_entry _*dma_(un)?map_\w+ _*bad_unlock\w*
     """,
     # Checks of a buffer's bounds (net/core/skbuff.c) and assertions of file systems.
     "bounds": r"""

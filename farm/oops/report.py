@@ -31,7 +31,7 @@ _BARRED = frozenset({"kasan", "kmsan", "kfence", "kcsan", "ubsan"})
 _REPEATED = frozenset({"kasan", "kmsan", "kcsan", "kfence", "warning", "memory-leak", "oom"})
 _BAR = re.compile(r"[=*]{40,}")
 _LAST = re.compile(r"---\[ end (?:trace|Kernel panic)|Rebooting in \d+ seconds|Kernel Offset:")
-_TRACE = re.compile(r"(?:\s+|\[<)\S.*\+0x[0-9a-f]+/0x[0-9a-f]+|.*\) from \[<")
+_TRACE = re.compile(r"(?:\s+|\[<|\[[0-9a-f]{8,16}\] )\S.*\+0x[0-9a-f]+/0x[0-9a-f]+|.*\) from \[<")
 _NMI = re.compile(r"NMI backtrace for cpu|\bCPU: \d+ PID: ")
 # What the lines of a report look like: indented, a register dump, a frame, or one of the known headings.
 _BODY = re.compile(
@@ -123,7 +123,9 @@ class Report:
     def _introduces(self, pattern: Pattern) -> bool:
         """Whether the lines so far are but another beginning of a report of that pattern."""
         kind = self.pattern.kind
-        if pattern.kind in _FAULTS and (kind in _FAULTS or self.pattern.name == "rust-panic"):
+        if pattern.kind in _FAULTS and (kind in _FAULTS or self.pattern.name in ("rust-panic", "cfi")):
+            return True
+        if self.pattern.name == "cfi" and pattern.name == "warning":
             return True
         if kind == "other" and pattern.kind in ("warning", "kernel-bug"):
             return True

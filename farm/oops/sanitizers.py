@@ -17,11 +17,11 @@ SANITIZERS = (
     # kernel/kcsan/report.c, print_report
     Pattern(
         "kcsan", "kcsan", ("BUG: ",),
-        r"BUG: KCSAN: (?P<bug>[\w-]+(?: [\w-]+)?) in (?P<function>[\w.]+)(?:\+0x\S+)? / (?P<other>[\w.]+)",
+        r"BUG: KCSAN: (?P<bug>assert: race|[\w-]+(?: [\w-]+)?) in (?P<function>[\w.]+)(?:\+0x\S+)? / (?P<other>[\w.]+)",
         "KCSAN: {bug} in {function} / {other}", "header",
     ),
     Pattern(
-        "kcsan-one", "kcsan", ("BUG: ",), rf"BUG: KCSAN: (?P<bug>[\w-]+(?: [\w-]+)?) in {SYMBOL}",
+        "kcsan-one", "kcsan", ("BUG: ",), rf"BUG: KCSAN: (?P<bug>assert: race|[\w-]+(?: [\w-]+)?) in {SYMBOL}",
         "KCSAN: {bug} in {function}", "header",
     ),
     # mm/kmsan/report.c, kmsan_report

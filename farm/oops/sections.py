@@ -53,8 +53,10 @@ _WANTS = re.compile(
 _HOLDS = re.compile(r"already holding lock|already held|task is already holding")
 # An instruction pointer in the kernel's code segment that points at no function.
 _NOWHERE = re.compile(r"RIP: 0010:(?:0x)?0*\b|E?IP: (?:0x0|\(null\))|PC is at 0x0|pc : 0x0")
-# kernel/workqueue.c, show_pwq: `in-flight: 57:kcryptd_crypt for 40s`.
+# kernel/workqueue.c, show_pwq: `in-flight: 57:kcryptd_crypt for 40s`; process_one_work, which found a work that did not
+# clean up: `preempt=0x00000001 lock=0->0 RCU=0->0 workfn=kcryptd_crypt`, `last function: kcryptd_crypt` until 6.9.
 _IN_FLIGHT = re.compile(r"in-flight: \d+(?:\(RESCUER\))?:(?P<name>[\w.]+)")
+_LAST_WORK = re.compile(r"(?:preempt=.* workfn=|last function: )(?P<name>[\w.]+)")
 _LABEL = re.compile("|".join(f"(?P<{label}>{pattern})" for label, pattern in _LABELS))
 
 @dataclass
@@ -101,7 +103,7 @@ class Layout:
     # lockdep: the function that wanted (or dropped) a lock, and the one that took the lock already held.
     acquiring: str = ""
     holding: str = ""
-    # Workqueue watchdog: the first work that is being done.
+    # Workqueues: the first work that is being done, or the one that was done last.
     work: str = ""
 
     def main(self) -> list[Section]:
@@ -159,8 +161,8 @@ class _Reader:
             self.lock = "acquiring"
         elif _HOLDS.search(text):
             self.lock = "holding"
-        elif not self.layout.work and text.startswith("in-flight"):
-            match = _IN_FLIGHT.match(text)
+        elif not self.layout.work and text.startswith(("in-flight", "preempt=", "last function")):
+            match = _IN_FLIGHT.match(text) or _LAST_WORK.match(text)
             self.layout.work = base_name(match["name"]) if match else ""
 
     def _lock(self, text: str, frames: list[tuple[Frame, bool]]) -> bool:

@@ -68,11 +68,20 @@ def test_signature_is_stable(name: str) -> None:
         ("nvme-media", "nvme-status", "nvme1n1", -1), ("dm-crypt", "dm-crypt-aead", "dm-1", 128),
         ("dm-integrity", "dm-integrity", "dm-0", 128), ("xfs-crc", "fs-checksum", "dm-0", 1),
         ("fio-verify", "fio-verify", "/dev/dm-0", 2048), ("blk-error", "", "nvme0n1", 2048),
+        ("jbd2-io", "", "dm-0", -1), ("ext4-io", "", "dm-0", -1), ("btrfs-device", "", "dm-1", -1),
+        ("nvme-generation", "", "nvme0", -1), ("dm-pool", "", "253:4", -1),
     ],
 )  # fmt: skip
 def test_layer_device_and_sector(name: str, layer: str, device: str, sector: int) -> None:
     (found,) = classify(f"[   12.345678] {samples.EVENTS[name]}\n".encode())
     assert (found.layer, found.device, found.sector) == (layer, device, sector)
+
+
+@pytest.mark.parametrize("word", ["dev", "device"])
+def test_a_failed_buffer_by_either_name(word: str) -> None:
+    """fs/buffer.c says `dev`, and fs/ext4/page-io.c `device`."""
+    (found,) = classify(f"Buffer I/O error on {word} dm-0, logical block 12, lost async page write\n".encode())
+    assert (found.kind, found.device) == ("io-error", "dm-0")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +100,12 @@ def test_layer_device_and_sector(name: str, layer: str, device: str, sector: int
         "Buffer I/O error on dev loop0, logical block 0, async page read",
         "nvme0n1: Identify(0x6), Invalid Field in Command (sct 0x0 / sc 0x2) DNR cdw10=0x0",
         "operation not supported error, dev nvme0n1, sector 0 op 0x9:(WRITE_ZEROES) flags 0x800",
+        "INFO: something detected stall in the pipeline", "Internal error: please contact support [#1]",
+        "Test case [#1] passed", "fio[412]: segfault at 0 ip 00007f3c sp 00007ffc error 4 in libc.so.6[7f3c+1b0000]",
+        "XFS (dm-0): User initiated shutdown (0x1) detected at xfs_fs_goingdown+0x1/0x2 (fs/xfs/xfs_fsops.c:1).  "
+        "Shutting down filesystem.", "BTRFS warning (device dm-0): excessive commit interval 400",
+        "workqueue: kcryptd_crypt hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND",
+        "User process fault: interruption code 003b ilc:3 in fio[1000000+1000]",
         "systemd[1]: Failed to start oops.service: WARNING: nothing", "reboot: Power down",
     ],
 )  # fmt: skip
