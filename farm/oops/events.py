@@ -24,8 +24,9 @@ class Event:
     kind: str
     # Literal string that every matching line has.
     word: str
-    # Searched in the text; groups `device`, `function`, `what`, and for the place `sector`, `hex` (sector in hex),
-    # `byte` (offset) with `length` (bytes), or `lba` with `blocks`.
+    # Searched in the text, which is hostile: it begins with something fixed or bounded. Groups `device`, `function`,
+    # `what`, and for the place `sector`, `hex` (sector in hex), `byte` (offset) with `length` (bytes), or `lba` with
+    # `blocks`.
     expression: str
     # With `{what}` and other groups.
     title: str
@@ -51,17 +52,17 @@ EVENTS: tuple[Event, ...] = (
     # block/t10-pi.c, t10_pi_verify and ext_pi_crc64_verify; `app tag` before 6.11 by drivers
     Event(
         "pi-guard", "verification", "rror",
-        r"(?P<device>[\w-]+): guard tag error at sector (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): guard tag error at sector (?P<sector>\d+)",
         "guard tag error on {device}", "pi-guard",
     ),
     Event(
         "pi-ref", "verification", "rror",
-        r"(?P<device>[\w-]+): ref tag error at location (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): ref tag error at location (?P<sector>\d+)",
         "reference tag error on {device}", "pi-ref",
     ),
     Event(
         "pi-app", "verification", "rror",
-        r"(?P<device>[\w-]+): app tag error at (?:location|sector) (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): app tag error at (?:location|sector) (?P<sector>\d+)",
         "application tag error on {device}", "pi-app",
     ),
     # drivers/nvme/host/core.c nvme_log_error with the names of drivers/nvme/host/constants.c: the controller checked
@@ -117,7 +118,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "swap-entry", "other", "Bad swap ",
-        r"(?P<function>\w+): (?P<what>Bad swap (?:file|offset) entry) [0-9a-f]+",
+        r"\b(?P<function>\w{1,64}): (?P<what>Bad swap (?:file|offset) entry) [0-9a-f]+",
         "{what} in {function}",
     ),
     # mm/zswap.c, zswap_decompress, since 6.15; a BUG_ON before
@@ -322,7 +323,7 @@ EVENTS: tuple[Event, ...] = (
     # fio's verify.c, when its output goes to the console: log_verify_failure, verify_header
     Event(
         "fio-verify", "verification", "verify failed at file",
-        r"(?P<what>\w+): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)" + _LENGTH,
+        r"\b(?P<what>\w{1,64}): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)" + _LENGTH,
         "fio: {what} verify failed on {device}", "fio-verify",
     ),
     Event(

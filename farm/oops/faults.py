@@ -67,7 +67,7 @@ FAULTS = (
     # arch/x86/kernel/traps.c, exc_general_protection; userspace faults go on with ` ip:`
     Pattern(
         "gpf", "gpf", ("[#", "general protection fault"),
-        r"general protection fault(?:, [\w -]*(?:0x)?[0-9a-f]*)?: [0-9a-f]{4}\b|"
+        r"general protection fault(?:, [\w -]{0,100})?: [0-9a-f]{4}\b|"
         r"general protection fault[:,] .*\[#\d+\]|"
         r"general protection fault for non-canonical",
         "general protection fault in {function}", "fault", BAD_ACCESS,

@@ -16,7 +16,9 @@ import re
 from farm.model import Frame
 from farm.oops.demangle import demangle
 
-_NAME = r"[A-Za-z_$.][\w$.:<>]*"
+# include/linux/kallsyms.h, KSYM_NAME_LEN: what is longer is no name, and only there to keep us busy.
+_LONGEST = 512
+_NAME = rf"[A-Za-z_$.][\w$.:<>]{{0,{_LONGEST - 1}}}"
 _OFFSET = r"\+(?P<offset>0x[0-9a-f]+(?:/0x[0-9a-f]+)?)"
 _ADDRESS = r"(?:\(?\[<?[0-9a-fx]{4,18}>?\]\)? ?){0,2}"
 _MODULE = r"(?: \[(?P<module>[\w-]+)(?: [0-9a-f]{8,40})?\])?"
@@ -61,6 +63,7 @@ _CALL_WRAPPER = re.compile(
 
 def base_name(name: str) -> str:
     """The function's name in the source: without compiler suffixes, demangled."""
+    name = name[:_LONGEST]
     name = demangle(name) if name.startswith(("_R", "_Z")) else name
     if "." in name:
         stripped = _SUFFIX.sub("", name)

@@ -43,9 +43,10 @@ _PLAIN = re.compile(
 # latter with the kernel's release in front (drivers/net/netconsole.c, release_enabled).
 _EXTENDED = re.compile(
     r"(?:\d\.[\w.+-]{1,60},)?\d{1,3},\d{1,20},(?P<time>\d{1,14}),[-c+](?:,(?:caller=(?P<caller>[TC]\d{1,8})|[^;,]{1,40})){0,4};")
-# Colours and cursor movement, and the other control characters except the tab.
+# Colours and cursor movement, and the other control characters except the tab; those beyond ASCII too, which are
+# commands to a terminal as well (U+009B is what ESC [ is).
 _ANSI = re.compile(r"\x1b(?:\[[0-9;?]{0,16}[ -/]?[@-~]|[()][0-9A-B]|[=>c78])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # printk ran out of room and says so in front of the next message (kernel/printk/printk.c, console_prepend_dropped).
 _DROPPED = re.compile(r"\*\* \d+ printk messages dropped \*\* ?")
 
