@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from farm.bisect import strategy
+from farm.bisect import statistics, strategy
 from farm.bisect.examiner import Examiner
 from farm.bisect.gitbisect import GitBisect
 from farm.bisect.history import Evidence, History, sections
@@ -12,7 +12,7 @@ from farm.bisect.judge import Judge
 from farm.bisect.progress import HistoryProgress
 from farm.bisect.proof import Proof
 from farm.bisect.state import Journal
-from farm.bisect.values import Answer, Settings
+from farm.bisect.values import Answer, Seen, Settings
 
 Say = Callable[[str], None]
 # Tests the answer, given all runs so far.
@@ -42,10 +42,10 @@ class Driver:
         self._journal, self._settings = journal, settings
         self._progress = HistoryProgress(history, journal, settings, say)
         # The end that has the bug, and the one that is free of it.
-        buggy, self._free = (history.old, history.new) if settings.fix else (history.new, history.old)
+        self._buggy, self._free = (history.old, history.new) if settings.fix else (history.new, history.old)
         self._examiner = Examiner(
-            judge, journal, settings, self._progress, buggy=buggy, ends={buggy: "--bad", self._free: "--good"},
-            rate=lambda: self.evidence.rate)
+            judge, journal, settings, self._progress, buggy=self._buggy,
+            ends={self._buggy: "--bad", self._free: "--good"}, rate=lambda: self.evidence.rate)
 
     def run(self, prove: Prove) -> Verdict:
         """Raises UserError for ends that do not behave, InfrastructureError when the host fails again and again."""
@@ -82,6 +82,7 @@ class Driver:
             sure = strategy.confidence(now.culprits, evidence)
             target = strategy.doubtful(now.culprits, evidence, self._journal.steps)
             if sure < wanted and target and not self._settings.runs:
+                target = self._buggy if self._rate_in_doubt(evidence) else target
                 self._progress.doubt(now.culprits, sure, target)
                 self._examiner.again(target)
                 continue
@@ -91,6 +92,12 @@ class Driver:
             # Luck may have hidden the bug before the culprit: ask again until that is much less likely.
             failed, wanted = now.culprits, 1 - (1 - wanted) * _INSIST
             self._progress.unproved(proof.text)
+
+    def _rate_in_doubt(self, evidence: Evidence) -> bool:
+        """Whether a flaky bug may pass for one that always shows: every clean run would be taken for a proof."""
+        at_end = [run.seen for run in self._examiner.runs_of(self._buggy)]
+        return (not evidence.rate.missed and at_end.count(Seen.BUG) < statistics.BELIEVED
+                and len(at_end) < statistics.MOST)
 
     def _choose(self, commit: str, answers: dict[str, Answer]) -> list[str]:
         """The revisions to judge now: git's own, or with --jobs several that cut the rest into equal parts."""

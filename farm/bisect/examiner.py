@@ -115,8 +115,10 @@ class Examiner:
                 return None
 
     def again(self, name: str) -> None:
-        """Run it once more: its answer decides whether the result is the right one."""
+        """Run it once more: what it shows decides whether the result is the right one."""
         run = self.observe(name)
+        if name == self._buggy:
+            return  # it has its answer; how often the bug shows was asked
         if run.seen is Seen.BUG:
             if name in self._ends:
                 raise UserError(self.misbehaves(name, "should be free of the bug and is not"))

@@ -47,6 +47,8 @@ class KnowingJudge:
         self.world, self.random, self.die_at = world, random.Random(seed), die_at
         # Commit -> how many of its runs miss the bug by luck.
         self.lucky: dict[str, int] = {}
+        # Commit with the bug -> how many of its runs show it by chance.
+        self.sure: dict[str, int] = {}
         self.builds: list[str] = []
         self.runs: list[str] = []
         self.containing = set(subprocess.run(
@@ -73,7 +75,8 @@ class KnowingJudge:
         if seen is None:
             has = (commit in self.containing and self.without != self.world.culprit) is not self.world.fix
             has = has and self.runs.count(commit) > self.lucky.get(commit, 0)
-            seen = Seen.BUG if has and self.random.random() < self.world.rate else Seen.NO_BUG
+            shows = self.random.random() < self.world.rate or self.runs.count(commit) <= self.sure.get(commit, 0)
+            seen = Seen.BUG if has and shows else Seen.NO_BUG
         cause = {Seen.BUG: PANIC, Seen.OTHER: Cause("warning", "WARNING in g", "g", "t")}.get(seen)
         return Run(commit, seen, cause.title if cause else "", cause, build.digest, 1.0, 1.0)
 

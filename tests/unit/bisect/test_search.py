@@ -14,6 +14,7 @@ from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_hist
 
 def line(directory, length, culprit, **changes):
     """A history without merges; the culprit by its place."""
+    directory.mkdir(exist_ok=True)
     commits = import_history(directory / "user.git", [(number - 1,) if number else () for number in range(length)])
     return World(directory / "user.git", commits, commits[culprit], **changes)
 
@@ -187,3 +188,13 @@ def test_only_commits_of_a_path(tmp_path):
     assert verdict.culprits == (world.culprit,)
     inner = set(judge.runs) - {world.commits[0], world.commits[-1]}
     assert all(world.commits.index(commit) % 7 == 0 for commit in inner)
+
+
+def test_a_rate_that_nothing_but_luck_speaks_for_is_asked_again_at_the_end_with_the_bug(tmp_path):
+    world = line(tmp_path, 40, 12, rate=0.3)
+    judge = KnowingJudge(world, 4)
+    judge.sure = {world.commits[place]: 3 for place in (19, 39)}  # it looks as if it always showed
+    judge.lucky = {world.commits[place]: 2 for place in (14, 16, 17, 18)}
+    verdict = bisect(world, tmp_path / "b", judge)
+    assert verdict.culprits == (world.culprit,)
+    assert judge.runs.count(world.commits[39]) > 3
