@@ -2,12 +2,13 @@
 
 import importlib
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from farm import __version__
-from farm.errors import FarmError, InfrastructureError, UserError
+from farm.errors import FarmError, KernelError, UserError
 from farm.model import Verdict
 
 # Name of the subcommand -> module with its `command`, and the line that `farm --help` shows for it.
@@ -65,6 +66,13 @@ def group() -> None:
     """Build Linux kernels, boot them in QEMU on stacked storage, and find what breaks."""
 
 
+def _status(error: FarmError) -> int:
+    """Only the kernel makes a revision bad."""
+    if isinstance(error, KernelError):
+        return Verdict.BAD
+    return EXIT_USER if isinstance(error, UserError) else EXIT_INFRASTRUCTURE
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a mistake or a failure of the host is one message and a status, never a traceback."""
     try:
@@ -77,5 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(Verdict.STOP + 2)  # 130, as a shell reports an interrupt
     except FarmError as error:
         click.echo(f"farm: {error}", err=True)
-        sys.exit({UserError: EXIT_USER, InfrastructureError: EXIT_INFRASTRUCTURE}.get(type(error), Verdict.BAD))
+        sys.exit(_status(error))
+    except Exception:
+        # Python's own status for a traceback is 1, which `git bisect run` takes for a bad revision.
+        traceback.print_exc()
+        click.echo("farm: this is a bug of the farm, or the host is out of order; the traceback is above", err=True)
+        sys.exit(EXIT_INFRASTRUCTURE)
     sys.exit(result if isinstance(result, int) else 0)
