@@ -9,7 +9,7 @@ from typing import Protocol
 
 from farm import trial
 from farm.bisect.builds import Builder
-from farm.bisect.shown import classify
+from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import UserError
 from farm.model import Verdict
@@ -102,15 +102,11 @@ class FarmJudge:
             return Run(commit, Seen.STOPPED)
         if ended.status == _REQUEST:
             raise UserError(ended.said)
-        cells = trial.cells(ended)
         # Before the failure that is searched is known, every failure is it.
-        shown = classify(cells, symptom.covers if symptom else lambda _: True)
-        seen, title = shown.seen, shown.title
-        if not cells and ended.status >= Verdict.STOP:
-            seen, title = Seen.HOST, ended.said
-        where = next((cell.directory for cell in cells if cell.directory), None)
+        shown = told(ended, symptom.covers if symptom else lambda _: True)
+        where = next((cell.directory for cell in trial.cells(ended) if cell.directory), None)
         relative = str(where.parent.relative_to(self._directory.absolute())) if where else ""
-        return Run(commit, seen, title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
+        return Run(commit, shown.seen, shown.title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
 
     def stop_build(self, commit: str) -> None:
         self._stop(("build", commit))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from farm.bisect.values import Seen
-from farm.model import Finding, Outcome
-from farm.trial import CellResult
+from farm.model import Finding, Outcome, Verdict
+from farm.trial import CellResult, Ended, cells
 from farm.verdict import Cause, named
 
 # Whether a failure is the one that is meant.
@@ -32,12 +32,12 @@ class Shown:
     cell: CellResult | None = None
 
 
-def classify(cells: Iterable[CellResult], meant: Meant) -> Shown:
+def classify(made: Iterable[CellResult], meant: Meant) -> Shown:
     """What the cells of one run show.
 
     The failure that is meant counts wherever it stands among those of a failed cell; another one only when it does not.
     """
-    listed = list(cells)
+    listed = list(made)
     failed = [cell for cell in listed if cell.outcome is Outcome.FAIL]
     for cell in failed:
         for place, one in enumerate(cell.failures):
@@ -54,3 +54,15 @@ def classify(cells: Iterable[CellResult], meant: Meant) -> Shown:
     if listed:
         return Shown(Seen.UNASKED, None, listed[0].title, listed[0])
     return Shown(Seen.UNASKED, None, "no testcase ran")
+
+
+def told(ended: Ended, meant: Meant) -> Shown:
+    """What a `farm run` that has ended shows.
+
+    One that tells of no cell and yet did not end as it should was killed, by a host out of memory say: no word on the
+    kernel.
+    """
+    ran = cells(ended)
+    if not ran and ended.status not in (Verdict.GOOD, Verdict.SKIP):
+        return Shown(Seen.HOST, None, ended.said or f"farm run ended with status {ended.status}")
+    return classify(ran, meant)

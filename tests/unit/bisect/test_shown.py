@@ -2,10 +2,10 @@
 
 import pytest
 
-from farm.bisect.shown import classify
+from farm.bisect.shown import classify, told
 from farm.bisect.values import Seen, Symptom
 from farm.model import Finding, Outcome
-from farm.trial import CellResult
+from farm.trial import CellResult, Ended
 from farm.verdict import Cause, named
 
 PANIC = Finding("panic", "kernel panic: no in crypt_map", "crypt_map", signature="s1")
@@ -64,3 +64,11 @@ def test_when_every_failure_is_it_the_one_that_ended_the_testcase_is():
     # Outside of any cell there are only the words of pytest.
     alone = classify([cell("fail", title="assert 1 == 2")], lambda _: True)
     assert alone.cause == Cause("assertion", "assert 1 == 2")
+
+
+@pytest.mark.parametrize(("status", "answer", "seen"), [
+    (-9, None, Seen.HOST), (128, None, Seen.HOST), (1, None, Seen.HOST), (125, None, Seen.UNASKED),
+    (0, {"cells": [{"testcase": "a", "outcome": "pass", "title": "", "directory": ""}]}, Seen.NO_BUG)])
+def test_a_run_that_was_killed_says_nothing_of_the_kernel(tmp_path, status, answer, seen):
+    (tmp_path / "log").write_text("kernel   6.12 base (cached)\n")
+    assert told(Ended(status, answer, tmp_path / "log", 1.0, stopped=False), lambda _: True).seen is seen
