@@ -10,12 +10,15 @@ from types import TracebackType
 
 from farm.bisect import statistics, strategy
 from farm.bisect.builds import Builds
-from farm.bisect.judge import BUILD_KIND, Judge
+from farm.bisect.judge import Judge, of_build
 from farm.bisect.progress import Progress
 from farm.bisect.state import Journal, Step
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Answer, Run, Seen, Settings, Symptom
 from farm.errors import InfrastructureError, UserError
+
+# What can be the failure that is searched: neither what the testcase could not ask nor what the host did.
+_FAILED = frozenset({Seen.BUG, Seen.OTHER, Seen.NO_BOOT, Seen.NO_BUILD})
 
 
 class Examiner:
@@ -136,8 +139,7 @@ class Examiner:
             self._builds.ahead(self.coming)  # now that nobody waits for a build
             if name in self.dropped:
                 return Run(name, Seen.STOPPED)
-            run = self._judge.run(name, build, self.journal.symptom) if build.seen is Seen.NO_BUG else Run(
-                name, build.seen, build.error, build.cause, build_seconds=build.seconds)
+            run = of_build(name, build, self.journal.symptom) or self._judge.run(name, build, self.journal.symptom)
             if run.seen is Seen.STOPPED:
                 return run
             if run.seen is not Seen.HOST:
@@ -149,14 +151,12 @@ class Examiner:
 
     def _record(self, run: Run) -> Run:
         symptom = self.journal.symptom
-        if symptom is None and run.commit == self._buggy and run.cause and run.seen is not Seen.NO_BUG:
+        if symptom is None and run.commit == self._buggy and run.cause and run.seen in _FAILED:
             cause = run.cause
             symptom = Symptom(cause.kind, run.title or cause.title, cause.function, cause.signature,
                               self._settings.match)
             self.journal.add_symptom(symptom)
             self._progress.symptom(symptom)
-            run = replace(run, seen=Seen.BUG)
-        elif run.seen is Seen.NO_BUILD and symptom and symptom.kind == BUILD_KIND:
             run = replace(run, seen=Seen.BUG)
         self.journal.add_run(run)
         self._progress.ran(run)

@@ -35,6 +35,20 @@ class Judge(Builder, Protocol):
         """End whatever runs; nothing starts any more."""
 
 
+def of_build(name: str, build: Build, symptom: Symptom | None) -> Run | None:
+    """What a build tells by itself; None when the kernel has to be run.
+
+    Where the failure that is searched is one of compiling, only what fails so has it, and what compiles is free of it
+    whatever it does then.
+    """
+    if build.seen is not Seen.NO_BUG:
+        bug = symptom and symptom.kind == BUILD_KIND and build.cause and symptom.covers(build.cause)
+        return Run(name, Seen.BUG if bug else build.seen, build.error, build.cause, build_seconds=build.seconds)
+    if symptom is not None and symptom.kind == BUILD_KIND:
+        return Run(name, Seen.NO_BUG, digest=build.digest, build_seconds=build.seconds)
+    return None
+
+
 class Kernels(Protocol):
     """What is judged: testcases on kernels that go by a name."""
 
@@ -71,8 +85,9 @@ class Subject:
 class FarmJudge:
     """Judges by `farm build` and `farm run`; logs and run directories lie below `directory`."""
 
-    def __init__(self, subject: Kernels, directory: Path) -> None:
-        self._subject, self._directory = subject, directory
+    def __init__(self, subject: Kernels, directory: Path, *, boots: bool = False) -> None:
+        """With `boots`, a kernel that does not boot has no bug unless that is the failure that is searched."""
+        self._subject, self._directory, self._boots = subject, directory, boots
         self._lock = threading.Lock()
         self._commands: dict[tuple[str, str], trial.Command] = {}
         self._over = False
@@ -103,7 +118,7 @@ class FarmJudge:
         if ended.status == _REQUEST:
             raise UserError(ended.said)
         # Before the failure that is searched is known, every failure is it.
-        shown = told(ended, symptom.covers if symptom else lambda _: True)
+        shown = told(ended, symptom.covers if symptom else lambda _: True, booted=self._boots and symptom is None)
         where = next((cell.directory for cell in trial.cells(ended) if cell.directory), None)
         relative = str(where.parent.relative_to(self._directory.absolute())) if where else ""
         return Run(commit, shown.seen, shown.title, shown.cause, build.digest, build.seconds, ended.seconds, relative)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from farm.bisect import strategy
 from farm.bisect.history import Evidence
-from farm.bisect.judge import Judge
+from farm.bisect.judge import Judge, of_build
 from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError
@@ -66,8 +66,8 @@ class Prover:
         build: Build | None = None
         while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
             build = build or judge.build(onto, ahead=False)
-            run = judge.run(onto, build, self._journal.symptom) if build.seen is Seen.NO_BUG else Run(
-                onto, build.seen, build.error)
+            symptom = self._journal.symptom
+            run = of_build(onto, build, symptom) or judge.run(onto, build, symptom)
             if run.seen in (Seen.HOST, Seen.STOPPED):
                 raise InfrastructureError(
                     f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")

@@ -32,14 +32,17 @@ class Shown:
     cell: CellResult | None = None
 
 
-def classify(made: Iterable[CellResult], meant: Meant) -> Shown:
+def classify(made: Iterable[CellResult], meant: Meant, *, booted: bool = False) -> Shown:
     """What the cells of one run show.
 
     The failure that is meant counts wherever it stands among those of a failed cell; another one only when it does not.
+    With `booted` it has to be one of a kernel that booted.
     """
     listed = list(made)
     failed = [cell for cell in listed if cell.outcome is Outcome.FAIL]
     for cell in failed:
+        if booted and not cell.ready:
+            continue
         for place, one in enumerate(cell.failures):
             if meant(one):
                 # What ended the testcase has a sentence of its own, which says more than the report's title.
@@ -56,8 +59,8 @@ def classify(made: Iterable[CellResult], meant: Meant) -> Shown:
     return Shown(Seen.UNASKED, None, "no testcase ran")
 
 
-def told(ended: Ended, meant: Meant) -> Shown:
-    """What a `farm run` that has ended shows.
+def told(ended: Ended, meant: Meant, *, booted: bool = False) -> Shown:
+    """What a `farm run` that has ended shows, as `classify` has it.
 
     One that tells of no cell and yet did not end as it should was killed, by a host out of memory say: no word on the
     kernel.
@@ -65,4 +68,4 @@ def told(ended: Ended, meant: Meant) -> Shown:
     ran = cells(ended)
     if not ran and ended.status not in (Verdict.GOOD, Verdict.SKIP):
         return Shown(Seen.HOST, None, ended.said or f"farm run ended with status {ended.status}")
-    return classify(ran, meant)
+    return classify(ran, meant, booted=booted)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from farm.bisect import strategy
-from farm.bisect.judge import FarmJudge, Subject
+from farm.bisect.judge import FarmJudge, Subject, of_build
 from farm.bisect.session import resolve
 from farm.bisect.values import Answer, Run, Seen, parse_symptom
 from farm.cli.options import options
@@ -41,7 +41,8 @@ def command(
 ) -> int:
     """Judge one revision: exit status 0 for good, 1 for bad, 125 for skip, 128 and above to stop.
 
-    A kernel that does not build is skipped; so is one that does not boot or fails in another way than --symptom says.
+    A kernel that does not build or does not boot is skipped, unless --symptom says `build` or what happens then; so is
+    one that fails in another way than --symptom says.
 
     \b
     Example: git bisect start --no-checkout v6.13 v6.12
@@ -51,17 +52,15 @@ def command(
     wanted = parse_symptom(symptom) if symptom else None
     subject = subject_of(tree, testcases, given)
     commit = resolve(tree, rev or _head(tree), Workdir.default())
-    judge = FarmJudge(subject, new_run_directory(runs_dir))
+    judge = FarmJudge(subject, new_run_directory(runs_dir), boots=True)
     build = judge.build(commit)
     if build.seen is Seen.HOST:
         raise InfrastructureError(build.error)
     if build.seen is Seen.NO_BUILD and build.cause is None:
         raise UserError(build.error)
     seen: list[Run] = []
-    if build.seen is Seen.NO_BUILD:
-        seen.append(Run(commit, build.seen, build.error, build.cause))
     while (conclusion := strategy.conclude(seen, runs)) is None:
-        run = judge.run(commit, build, wanted)
+        run = of_build(commit, build, wanted) or judge.run(commit, build, wanted)
         if run.seen is Seen.HOST:
             raise InfrastructureError(run.title)
         seen.append(run)

@@ -34,6 +34,8 @@ class World:
     fix: bool = False
     # What revisions show instead.
     special: dict[str, Seen] = field(default_factory=dict)
+    # What a compiler says where it fails.
+    build_cause: Cause | None = None
     # Revisions whose kernel is the one of their first parent.
     harmless: set[str] = field(default_factory=set)
 
@@ -58,7 +60,7 @@ class KnowingJudge:
     def build(self, commit, *, ahead=False):
         self.builds.append(commit)
         if self.world.special.get(commit) is Seen.NO_BUILD:
-            return Build(error="does not compile", seen=Seen.NO_BUILD)
+            return Build(error="does not compile", seen=Seen.NO_BUILD, cause=self.world.build_cause)
         return Build(digest=self.world_digest(commit))
 
     def world_digest(self, commit):
@@ -77,7 +79,8 @@ class KnowingJudge:
             has = has and self.runs.count(commit) > self.lucky.get(commit, 0)
             shows = self.random.random() < self.world.rate or self.runs.count(commit) <= self.sure.get(commit, 0)
             seen = Seen.BUG if has and shows else Seen.NO_BUG
-        cause = {Seen.BUG: PANIC, Seen.OTHER: Cause("warning", "WARNING in g", "g", "t")}.get(seen)
+        cause = {Seen.BUG: PANIC, Seen.OTHER: Cause("warning", "WARNING in g", "g", "t"),
+                 Seen.UNASKED: Cause("user", "this kernel has no such stack")}.get(seen)
         return Run(commit, seen, cause.title if cause else "", cause, build.digest, 1.0, 1.0)
 
     def stop_build(self, commit):

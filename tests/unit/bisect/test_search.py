@@ -9,6 +9,7 @@ import pytest
 from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Seen, Settings
 from farm.errors import InfrastructureError, UserError
+from farm.verdict import Cause
 from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_history, random_world
 
 
@@ -149,6 +150,7 @@ def test_another_crash_is_not_the_bug(tmp_path):
 @pytest.mark.parametrize(("place", "seen", "words"), [
     (-1, Seen.NO_BUG, ["--bad", "does not show the bug", "15 of 15 runs: no bug"]),
     (-1, Seen.NO_BUILD, ["--bad", "cannot be judged", "does not compile"]),
+    (-1, Seen.UNASKED, ["--bad", "cannot be judged: 1 of 1 runs: nothing judged", "has no such stack"]),
     (0, Seen.OTHER, ["--good", "should be free of the bug and is not", "another failure", "WARNING in g"]),
     (0, Seen.BUG, ["--good", "should be free of the bug and is not", "kernel panic: no in f"]),
 ])
@@ -159,6 +161,8 @@ def test_an_end_that_does_not_behave_is_said_with_what_was_seen(tmp_path, place,
         bisect(world, tmp_path / "b", KnowingJudge(world, 1))
     for word in words:
         assert word in str(error.value)
+    if place == -1:  # what it showed was no failure
+        assert Journal(tmp_path / "b").symptom is None
 
 
 def test_a_host_that_fails_again_and_again_stops_it(tmp_path):
@@ -198,3 +202,11 @@ def test_a_rate_that_nothing_but_luck_speaks_for_is_asked_again_at_the_end_with_
     verdict = bisect(world, tmp_path / "b", judge)
     assert verdict.culprits == (world.culprit,)
     assert judge.runs.count(world.commits[39]) > 3
+
+
+def test_what_does_not_compile_can_be_the_bug(tmp_path):
+    world = line(tmp_path, 24, 17, build_cause=Cause("build", "a.c:1: error", signature="build:a"))
+    world.special = dict.fromkeys(world.commits[17:], Seen.NO_BUILD) | dict.fromkeys(world.commits[9:12], Seen.OTHER)
+    judge = KnowingJudge(world, 1)
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    assert judge.runs == []  # what compiles has not this bug

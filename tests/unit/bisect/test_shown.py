@@ -2,8 +2,9 @@
 
 import pytest
 
+from farm.bisect.judge import of_build
 from farm.bisect.shown import classify, told
-from farm.bisect.values import Seen, Symptom
+from farm.bisect.values import Build, Seen, Symptom, parse_symptom
 from farm.model import Finding, Outcome
 from farm.trial import CellResult, Ended
 from farm.verdict import Cause, named
@@ -13,6 +14,8 @@ ELSEWHERE = Finding("panic", "kernel panic: out of memory in f", "f", signature=
 WARNING = Finding("warning", "WARNING in g", "g", signature="s3")
 HOST, USER = Cause("infrastructure", "QEMU ended"), Cause("user", "this kernel has no such stack")
 SYMPTOM = Symptom("panic", "kernel panic: no", "crypt_map", "s1")
+ERROR = Cause("build", "a.c:1: error", signature="build:a")
+PANICS = parse_symptom("panic")
 
 
 def cell(outcome, cause=None, findings=(), *, ready=True, title=None):
@@ -72,3 +75,28 @@ def test_when_every_failure_is_it_the_one_that_ended_the_testcase_is():
 def test_a_run_that_was_killed_says_nothing_of_the_kernel(tmp_path, status, answer, seen):
     (tmp_path / "log").write_text("kernel   6.12 base (cached)\n")
     assert told(Ended(status, answer, tmp_path / "log", 1.0, stopped=False), lambda _: True).seen is seen
+
+
+def test_a_kernel_that_does_not_boot_is_bad_only_where_that_is_asked_for():
+    cells, everything = [cell("fail", PANIC, ready=False)], lambda _: True
+    assert classify(cells, everything).seen is Seen.BUG  # at an end that should have the bug
+    assert classify(cells, everything, booted=True).seen is Seen.NO_BOOT
+    assert classify([cell("fail", PANIC)], everything, booted=True).seen is Seen.BUG
+
+
+@pytest.mark.parametrize(("build", "symptom", "seen"), [
+    (Build("digest"), PANICS, None),
+    (Build(error="e", seen=Seen.NO_BUILD, cause=ERROR), None, Seen.NO_BUILD),
+    (Build(error="e", seen=Seen.NO_BUILD, cause=ERROR), PANICS, Seen.NO_BUILD),
+    (Build(error="e", seen=Seen.NO_BUILD, cause=ERROR), parse_symptom("build"), Seen.BUG),
+    # A patch that does not apply is not the error that is searched, nor is another one with --match signature.
+    (Build(error="e", seen=Seen.NO_BUILD), parse_symptom("build"), Seen.NO_BUILD),
+    (Build(error="e", seen=Seen.NO_BUILD, cause=ERROR), Symptom("build", "t", "", "build:b", "signature"),
+     Seen.NO_BUILD),
+    # What compiles is free of it, whatever happens then.
+    (Build("digest"), parse_symptom("build"), Seen.NO_BUG),
+    (Build(error="e", seen=Seen.HOST), parse_symptom("build"), Seen.HOST),
+])
+def test_what_a_build_tells_by_itself(build, symptom, seen):
+    run = of_build("c", build, symptom)
+    assert (run.seen if run else None) is seen
