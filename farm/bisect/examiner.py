@@ -92,7 +92,9 @@ class Examiner:
             return
         self._progress.end(name, "should be free of the bug")
         conclusion = self.settle(name)
-        if conclusion is None or conclusion.answer is not Answer.NO_BUG:
+        if conclusion is None or conclusion.answer is Answer.SKIP:
+            raise UserError(self.misbehaves(name, "cannot be judged"))
+        if conclusion.answer is Answer.BUG:
             raise UserError(self.misbehaves(name, "should be free of the bug and is not"))
 
     def misbehaves(self, name: str, what: str, runs: Sequence[Run] | None = None) -> str:

@@ -59,7 +59,7 @@ def read(repository: Repository, old: str, new: str, paths: Sequence[str]) -> Hi
     rows = [line.split("\0") for line in listed.stdout.split("\n") if line]
     members = {row[0] for row in rows}
     parents = {row[0]: tuple(one for one in row[1].split() if one in members) for row in rows}
-    ends = repository.run("log", "--no-walk", "--format=%H%x00%s", old, new).stdout.splitlines()
+    ends = repository.run("log", "--no-walk", "--format=%H%x00%s", old, new).stdout.split("\n")  # as git ends lines
     subjects = dict(line.split("\0", 1) for line in ends if line)
     return History(old, new, parents, {**subjects, **{row[0]: row[2] for row in rows}})
 

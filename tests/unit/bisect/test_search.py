@@ -151,7 +151,8 @@ def test_another_crash_is_not_the_bug(tmp_path):
     (-1, Seen.NO_BUG, ["--bad", "does not show the bug", "15 of 15 runs: no bug"]),
     (-1, Seen.NO_BUILD, ["--bad", "cannot be judged", "does not compile"]),
     (-1, Seen.UNASKED, ["--bad", "cannot be judged: 1 of 1 runs: nothing judged", "has no such stack"]),
-    (0, Seen.OTHER, ["--good", "should be free of the bug and is not", "another failure", "WARNING in g"]),
+    (0, Seen.OTHER, ["--good", "cannot be judged: 2 of 2 runs: another failure", "WARNING in g"]),
+    (0, Seen.NO_BUILD, ["--good", "cannot be judged: 1 of 1 runs: no build", "does not compile"]),
     (0, Seen.BUG, ["--good", "should be free of the bug and is not", "kernel panic: no in f"]),
 ])
 def test_an_end_that_does_not_behave_is_said_with_what_was_seen(tmp_path, place, seen, words):

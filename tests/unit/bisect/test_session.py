@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from farm.bisect import report
+from farm.bisect.history import read
 from farm.bisect.judge import Subject
 from farm.bisect.proof import Proof, revert_patch
 from farm.bisect.request import Request, from_json, load
@@ -45,6 +46,12 @@ def test_ends_that_make_no_sense_get_a_sentence(user_tree, workdir, tmp_path, *,
         session(user_tree, workdir, tmp_path, *ends, **settings).run()
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_subject_may_hold_what_python_takes_for_the_end_of_a_line(user_tree):
+    run_git(user_tree, "commit", "-q", "--allow-empty", "-m", "b: form\x0cfeed and \u2028")
+    old, new = (run_git(user_tree, "rev-parse", one) for one in ("old", "HEAD"))
+    assert read(Repository(user_tree / ".git"), old, new, ()).subjects[new] == "b: form\x0cfeed and \u2028"
 
 
 def test_another_request_does_not_go_on_in_the_same_directory(user_tree, workdir, tmp_path):
