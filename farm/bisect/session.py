@@ -75,6 +75,9 @@ class Session:
         known = self.directory / REQUEST
         if known.exists() and load(self.directory) != request:
             raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
+        # They hold nothing that the journal does not; a git that was killed leaves its locks in them.
+        for name in (*gitbisect.REPOSITORIES, sources.UNFINISHED):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
         repository, _ = (self._repository(name) for name in gitbisect.REPOSITORIES)
         history = self._history(repository)
         write_json(known, request.to_json())

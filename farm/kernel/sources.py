@@ -28,6 +28,8 @@ DEBIAN_DIRECTORY = Path("/usr/src")
 # What makes a directory a kernel tree.
 _KERNEL_FILES = ("Makefile", "Kconfig", "scripts/kconfig/merge_config.sh")
 _IMPORT_SECONDS = 1800.0
+# A repository until it is whole.
+UNFINISHED = "import.git"
 # Key in the configuration of a repository that was made from a source package: the name of the package's kept tree.
 # Both differ in little, so that they are built in the same place.
 _PACKAGE = "farm.package"
@@ -87,7 +89,7 @@ class DebianSource:
 
     def prepare(self, repository: Path, scratch: Path) -> str:
         if not repository.is_dir():
-            new = git.initialise(scratch / "import.git")
+            new = git.initialise(scratch / UNFINISHED)
             _import_tarball(self.tarball, self.name, new)
             new.directory.rename(repository)
         return git.Repository(repository).run("rev-parse", "refs/heads/main").stdout.strip()
@@ -122,7 +124,7 @@ class GitSource:
 
     def prepare(self, repository: Path, scratch: Path) -> str:
         if not repository.is_dir():
-            git.initialise(scratch / "import.git", object_format=self.object_format).directory.rename(repository)
+            git.initialise(scratch / UNFINISHED, object_format=self.object_format).directory.rename(repository)
         alternates = repository / "objects" / "info" / "alternates"
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(f"{self.objects}\n", encoding="utf-8")

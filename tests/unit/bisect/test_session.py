@@ -54,6 +54,16 @@ def test_a_subject_may_hold_what_python_takes_for_the_end_of_a_line(user_tree):
     assert read(Repository(user_tree / ".git"), old, new, ()).subjects[new] == "b: form\x0cfeed and \u2028"
 
 
+def test_what_a_killed_git_left_does_not_stop_it(user_tree, workdir, tmp_path):
+    one = session(user_tree, workdir, tmp_path, "old", "old")
+    for path in ("import.git/config.lock", "repository.git/HEAD.lock"):
+        (one.directory / path).parent.mkdir(parents=True)
+        (one.directory / path).touch()
+    with pytest.raises(UserError, match="same commit"):  # the first that is said once git has done its part
+        one.run()
+    assert not list(one.directory.rglob("*.lock"))
+
+
 def test_another_request_does_not_go_on_in_the_same_directory(user_tree, workdir, tmp_path):
     one = session(user_tree, workdir, tmp_path, "old", "new")
     one.directory.mkdir()
