@@ -19,6 +19,7 @@ from farm.cli.judge import BUILD, RUN, subject_of
 from farm.cli.options import options
 from farm.cli.telling import announcer, echo
 from farm.errors import UserError
+from farm.guest.shell import visible
 from farm.host.workdir import Workdir
 
 _START = "start"
@@ -108,12 +109,15 @@ def log(directory: Path) -> None:
     """
     load(directory)
     journal = Journal(directory)
-    for step in journal.steps.values():
-        click.echo(f"# {step.commit[:12]} {step.answer.value}: {step.why}")
     path = directory / LOG
     if not path.exists():
         raise UserError(f"{directory} has no {LOG} yet: its ends have not been verified.")
-    click.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
+    for step in journal.steps.values():
+        # In one line: git would obey one that begins with its name, and whoever crashed may have written it.
+        why = visible(" ".join(step.why.split()))
+        click.echo(f"# {step.commit[:12]} {step.answer.value}: {why}")
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        click.echo(visible(line) if line.startswith("#") else line)
 
 
 def _run(request: Request, directory: Path, *, as_json: bool) -> int:
