@@ -27,7 +27,7 @@ from farm.bisect.judge import FarmJudge
 from farm.bisect.proof import Proof, Prover, by_parent, revert_patch
 from farm.bisect.request import REQUEST, Request, load
 from farm.bisect.state import Journal
-from farm.errors import UserError
+from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
@@ -42,6 +42,23 @@ def resolve(tree: Path, rev: str, workdir: Workdir) -> str:
     source = sources.resolve(BuildRequest(source=str(tree.absolute()), rev=rev), workdir)
     assert isinstance(source, sources.GitSource)
     return source.commit
+
+
+def uncommitted(tree: Path) -> str:
+    """A sentence about changes in the user's work tree that no revision has; "" when there are none."""
+    where = git.user_query(tree, ["rev-parse", "--git-path", "index"])
+    if where.returncode != 0 or not (tree / where.stdout.strip()).exists():
+        return ""  # no work tree was ever checked out
+    # Without the option, git would write what it learned into the user's index.
+    ask = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        count = len(git.user_query(tree, ask).stdout.splitlines())
+    except InfrastructureError:  # a disk so slow that the sentence is not worth the wait
+        return ""
+    if not count:
+        return ""
+    return (f"{tree} has uncommitted changes ({count} file{'s' if count != 1 else ''}), which are in no revision and are left "
+            "out. To have them in every one, write them into a file with `git diff` and name that by --patch.")
 
 
 @contextmanager
@@ -86,6 +103,8 @@ class Session:
         judge = FarmJudge(request.subject, self.directory)
         self._say(f"{len(history.parents)} revisions, {request.good[:12]} good, {request.bad[:12]} bad; "
                   f"everything is kept in {self.directory}")
+        if dirty := uncommitted(request.subject.tree):
+            self._say(dirty)
         driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say)
         verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, journal))
         return self._report(repository, verdict, driver.evidence, journal)
@@ -125,6 +144,9 @@ class Session:
             return f"{said}, but the other way round. Swap them, or " + (
                 "leave --fix out: that is for finding the commit that mended a bug."
                 if request.settings.fix else "use --fix to find the commit that mended the bug.")
+        if (repository.directory / "shallow").exists():
+            return (f"{said}, as far as a shallow clone can tell. Let git fetch what lies between: "
+                    f"`git -C {request.subject.tree} fetch --unshallow`.")
         base = gitbisect.merge_base(repository, request.old, request.new)
         return f"{said}." + (f" They parted at {base[:12]}: try it as {first}." if base else
                              " They have no commit in common.")

@@ -10,7 +10,7 @@ import click
 
 from farm.bisect import strategy
 from farm.bisect.judge import FarmJudge, Subject, of_build
-from farm.bisect.session import resolve
+from farm.bisect.session import resolve, uncommitted
 from farm.bisect.values import Answer, Run, Seen, parse_symptom
 from farm.cli.options import options
 from farm.cli.run import absolute_testcases
@@ -52,6 +52,8 @@ def command(
     wanted = parse_symptom(symptom) if symptom else None
     subject = subject_of(tree, testcases, given)
     commit = resolve(tree, rev or _head(tree), Workdir.default())
+    if dirty := uncommitted(tree):
+        click.echo(f"farm: {dirty}", err=True)
     judge = FarmJudge(subject, new_run_directory(runs_dir), boots=True)
     build = judge.build(commit)
     if build.seen is Seen.HOST:

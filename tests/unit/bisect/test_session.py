@@ -10,7 +10,7 @@ from farm.bisect.history import read
 from farm.bisect.judge import Subject
 from farm.bisect.proof import Proof, revert_patch
 from farm.bisect.request import Request, from_json, load
-from farm.bisect.session import Session, resolve
+from farm.bisect.session import Session, resolve, uncommitted
 from farm.bisect.values import Settings, Symptom
 from farm.errors import UserError
 from farm.host.workdir import Workdir
@@ -62,6 +62,26 @@ def test_what_a_killed_git_left_does_not_stop_it(user_tree, workdir, tmp_path):
     with pytest.raises(UserError, match="same commit"):  # the first that is said once git has done its part
         one.run()
     assert not list(one.directory.rglob("*.lock"))
+
+
+def test_a_dirty_tree_gets_a_sentence_and_its_index_stays(user_tree, tmp_path):
+    assert uncommitted(user_tree) == ""
+    (user_tree / "untracked").touch()
+    assert uncommitted(user_tree) == ""
+    (user_tree / "drivers/b.c").write_text("int b = 3;\n")
+    before = (user_tree / ".git/index").read_bytes()
+    assert "has uncommitted changes (1 file)" in uncommitted(user_tree)
+    assert "--patch" in uncommitted(user_tree)
+    assert (user_tree / ".git/index").read_bytes() == before
+    run_git(tmp_path, "clone", "-q", "--no-checkout", str(user_tree), "bare")
+    assert uncommitted(tmp_path / "bare") == ""
+
+
+def test_ends_that_a_shallow_clone_does_not_hold_together(user_tree, workdir, tmp_path):
+    run_git(tmp_path, "clone", "-q", "--depth=1", "--branch=new", f"file://{user_tree}", "shallow")
+    run_git(tmp_path / "shallow", "fetch", "-q", "--depth=1", "origin", "tag", "old")
+    with pytest.raises(UserError, match="as far as a shallow clone can tell.*fetch --unshallow"):
+        session(tmp_path / "shallow", workdir, tmp_path, "old", "new").run()
 
 
 def test_another_request_does_not_go_on_in_the_same_directory(user_tree, workdir, tmp_path):
