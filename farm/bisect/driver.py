@@ -39,7 +39,7 @@ class Driver:
     def __init__(self, judge: Judge, git: GitBisect, history: History, journal: Journal, *, settings: Settings,
                  say: Say) -> None:
         self._git, self._history = git, history
-        self._journal, self._settings = journal, settings
+        self.journal, self._settings = journal, settings
         self._progress = HistoryProgress(history, journal, settings, say)
         # The end that has the bug, and the one that is free of it.
         self._buggy, self._free = (history.old, history.new) if settings.fix else (history.new, history.old)
@@ -64,7 +64,11 @@ class Driver:
     @property
     def evidence(self) -> Evidence:
         """All runs so far."""
-        return Evidence(self._history, tuple(self._journal.runs), self._settings.fix)
+        return Evidence(self._history, tuple(self.journal.runs), self._settings.fix)
+
+    def again(self, commit: str) -> None:
+        """Run a revision once more, while the answer is tested."""
+        self._examiner.again(commit)
 
     # -- the search
 
@@ -73,21 +77,21 @@ class Driver:
         failed: tuple[str, ...] = ()
         while True:
             evidence = self.evidence
-            answers = strategy.standing(self._journal.steps, evidence, self._settings)
+            answers = strategy.standing(self.journal.steps, evidence, self._settings)
             now = self._git.tell(answers)
             if not now.culprits:
                 self._progress.revisions_left(answers)
                 self._judge_all(self._choose(now.commit, answers), answers)
                 continue
             sure = strategy.confidence(now.culprits, evidence)
-            target = strategy.doubtful(now.culprits, evidence, self._journal.steps)
+            target = strategy.doubtful(now.culprits, evidence, self.journal.steps)
             if sure < wanted and target and not self._settings.runs:
                 target = self._buggy if self._rate_in_doubt(evidence) else target
                 self._progress.doubt(now.culprits, sure, target)
                 self._examiner.again(target)
                 continue
             proof = prove(now.culprits, evidence)
-            if proof.confirmed is not False or now.culprits == failed or not target:
+            if proof.confirmed is not False or now.culprits == failed or not target or self._settings.runs:
                 return Verdict(now.culprits, sure, proof)
             # Luck may have hidden the bug before the culprit: ask again until that is much less likely.
             failed, wanted = now.culprits, 1 - (1 - wanted) * _INSIST

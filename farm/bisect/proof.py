@@ -10,12 +10,15 @@ from farm.bisect.judge import Judge, of_build
 from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError
+from farm.guest.shell import visible
 from farm.kernel.git import Repository
 from farm.results.directory import write_atomically
 
 # How often the runs without the culprit may agree with the answer by luck.
 TOLERANCE = 0.05
 PATCH = "revert.patch"
+# What is compared without a revert has to show the same once more.
+_TWICE = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Prover:
                 raise InfrastructureError(
                     f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")
             self._journal.add_proof(replace(run, commit=culprit))
-            self._say(f"    {run.seen.value}" + (f": {run.title}" if run.seen is not Seen.NO_BUG else ""))
+            self._say(f"    {run.seen.value}" + (f": {visible(run.title)}" if run.seen is not Seen.NO_BUG else ""))
         return self._proof(culprit, onto, conclusion)
 
     def _runs(self, culprit: str) -> list[Run]:
@@ -86,14 +89,40 @@ class Prover:
         seen, what = strategy.tally(runs), "the bug is back" if self._settings.fix else "the bug is gone"
         if (conclusion.answer is Answer.BUG) is not self._settings.fix:
             return Proof(False, f"{where}, it is not so that {what}: {seen}.")
-        luck = "" if self._settings.fix else f" (by luck: {self._evidence.rate.miss(len(runs)):.1%})"
+        clean = sum(run.seen is Seen.NO_BUG for run in runs)
+        luck = "" if self._settings.fix else f" (by luck: {self._evidence.rate.miss(clean):.1%})"
         return Proof(True, f"{where}, {what}: {seen}{luck}.")
 
 
-def by_parent(culprit: str, evidence: Evidence, why: str) -> Proof:
-    """The test that needs no revert: what the culprit and the revisions before it showed."""
-    around = [*evidence.history.before([culprit]), culprit]
-    seen = {one: [run for run in evidence.runs if run.commit == one] for one in around}
-    told = "; ".join(f"{one[:12]}: {strategy.tally(runs)}" for one, runs in seen.items() if runs)
-    whole = all(seen.values())
-    return Proof(True if whole else None, f"{why} Culprit and parent were compared instead: {told}.")
+class Comparer:
+    """The test that needs no revert: the culprit and the revisions before it are run once more."""
+
+    def __init__(self, look: Callable[[], Evidence], again: Callable[[str], None], settings: Settings) -> None:
+        """`look` tells what was seen so far, `again` runs a revision once."""
+        self._look, self._again, self._settings = look, again, settings
+
+    def prove(self, culprit: str, why: str) -> Proof:
+        """`why` it could not be reverted. Raises UserError when it is an end that does not behave after all."""
+        fix, before = self._look().fix, self._look().history.before([culprit])
+        sides = {**dict.fromkeys(before, fix), culprit: not fix}
+        as_expected = [self._behaves(one, buggy=buggy) for one, buggy in sides.items()]
+        told = "; ".join(f"{one[:12]}: {strategy.tally(self._runs(one))}" for one in sides)
+        confirmed = None if None in as_expected else all(as_expected)
+        return Proof(confirmed, f"{why} Culprit and parent were run again instead: {told}.")
+
+    def _behaves(self, one: str, *, buggy: bool) -> bool | None:
+        """Whether a revision shows the bug, or does not, as it should; None when that could not be seen."""
+        needed = max(self._settings.runs or self._look().rate.runs(TOLERANCE), _TWICE)
+        for attempt in range(needed + 1):
+            seen = [run.seen for run in self._runs(one)]
+            if Seen.BUG in seen and not buggy:
+                return False
+            if seen.count(Seen.BUG) >= _TWICE if buggy else seen.count(Seen.NO_BUG) >= needed:
+                return True
+            if attempt < needed:
+                self._again(one)
+        return None
+
+    def _runs(self, one: str) -> list[Run]:
+        """Its own runs: what was taken over from another with the same kernel is no second look."""
+        return [run for run in self._look().runs if run.commit == one and not run.copy]

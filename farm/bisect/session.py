@@ -24,7 +24,7 @@ from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import GitBisect
 from farm.bisect.history import Evidence, History, read
 from farm.bisect.judge import FarmJudge
-from farm.bisect.proof import Proof, Prover, by_parent, revert_patch
+from farm.bisect.proof import Comparer, Proof, Prover, revert_patch
 from farm.bisect.request import REQUEST, Request, load
 from farm.bisect.state import Journal
 from farm.errors import InfrastructureError, UserError
@@ -57,8 +57,9 @@ def uncommitted(tree: Path) -> str:
         return ""
     if not count:
         return ""
-    return (f"{tree} has uncommitted changes ({count} file{'s' if count != 1 else ''}), which are in no revision and are left "
-            "out. To have them in every one, write them into a file with `git diff` and name that by --patch.")
+    files = f"{count} file{'s' if count != 1 else ''}"
+    return (f"{tree} has uncommitted changes ({files}), which are in no revision and are left out. To "
+            "have them in every one, write them into a file with `git diff` and name that by --patch.")
 
 
 @contextmanager
@@ -106,7 +107,7 @@ class Session:
         if dirty := uncommitted(request.subject.tree):
             self._say(dirty)
         driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say)
-        verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, journal))
+        verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, driver))
         return self._report(repository, verdict, driver.evidence, journal)
 
     def _repository(self, name: str) -> Repository:
@@ -151,20 +152,21 @@ class Session:
         return f"{said}." + (f" They parted at {base[:12]}: try it as {first}." if base else
                              " They have no commit in common.")
 
-    def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, journal: Journal) -> Proof:
+    def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, driver: Driver) -> Proof:
         if len(culprits) != 1:
             return Proof(None, "There is more than one commit to revert, so none was.")
         patch = revert_patch(repository, culprits[0], self.request.new, self.directory)
+        compare = Comparer(lambda: driver.evidence, driver.again, self.request.settings)
         if patch is None:
-            return by_parent(culprits[0], evidence, f"It cannot be reverted on top of {self.request.new[:12]}.")
+            return compare.prove(culprits[0], f"It cannot be reverted on top of {self.request.new[:12]}.")
         subject = self.request.subject
         judge = FarmJudge(
             replace(subject, build_options=(*subject.build_options, f"--patch={patch}")), self.directory)
         try:
-            proof = Prover(journal, evidence, self.request.settings, self._say).prove(judge, culprits[0])
+            proof = Prover(driver.journal, evidence, self.request.settings, self._say).prove(judge, culprits[0])
         finally:
             judge.close()
-        return proof if proof.confirmed is not None else by_parent(culprits[0], evidence, proof.text)
+        return proof if proof.confirmed is not None else compare.prove(culprits[0], proof.text)
 
     def _report(self, repository: Repository, verdict: Verdict, evidence: Evidence, journal: Journal) -> report.Report:
         commits = tuple(report.Commit(**gitbisect.describe(repository, one)) for one in verdict.culprits)

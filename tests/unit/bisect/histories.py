@@ -11,7 +11,7 @@ from pathlib import Path
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import REPOSITORIES, GitBisect
 from farm.bisect.history import read
-from farm.bisect.proof import Proof, Prover
+from farm.bisect.proof import Comparer, Proof, Prover
 from farm.bisect.state import Journal
 from farm.bisect.values import Build, Run, Seen, Settings
 from farm.host import lease
@@ -135,8 +135,9 @@ def empty_repository() -> Path:
     return git.initialise(lease.scratch_directory("empty") / "empty.git").directory
 
 
-def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Settings | None = None) -> Verdict:
-    """One bisection of a world, with all that a real one has but kernels."""
+def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Settings | None = None, *,
+           reverts: bool = True) -> Verdict:
+    """One bisection of a world, with all that a real one has but kernels; `reverts` says whether the culprit can be."""
     settings = settings or Settings(fix=world.fix)
     directory.mkdir(exist_ok=True)
     for name in REPOSITORIES:
@@ -159,6 +160,8 @@ def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Setting
     def prove(culprits, evidence):
         if len(culprits) != 1:
             return Proof(None, "more than one")
+        if not reverts:
+            return Comparer(lambda: driver.evidence, driver.again, settings).prove(culprits[0], "No revert.")
         without = KnowingJudge(world, len(judge.runs), without=culprits[0])
         return Prover(journal, evidence, settings, say).prove(without, culprits[0])
 

@@ -211,3 +211,31 @@ def test_what_does_not_compile_can_be_the_bug(tmp_path):
     judge = KnowingJudge(world, 1)
     assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
     assert judge.runs == []  # what compiles has not this bug
+
+
+@pytest.mark.parametrize(("fix", "rate"), [(False, 1.0), (True, 1.0), (False, 0.4)])
+def test_what_cannot_be_reverted_is_compared_with_its_parent_by_new_runs(tmp_path, fix, rate):
+    world = line(tmp_path, 24, 15, fix=fix, rate=rate)
+    judge = KnowingJudge(world, 1)
+    verdict = bisect(world, tmp_path / "b", judge, reverts=False)
+    assert (verdict.culprits, verdict.proof.confirmed) == ((world.culprit,), True)
+    assert min(judge.runs.count(world.commits[place]) for place in (14, 15)) >= 2
+    assert "were run again instead" in verdict.proof.text
+
+
+def test_a_parent_that_shows_the_bug_when_it_is_compared_goes_back_to_the_search(tmp_path):
+    world = line(tmp_path, 24, 15)
+    judge = KnowingJudge(world, 1)
+    judge.lucky = {world.commits[17]: 1, world.commits[18]: 1, world.commits[19]: 1}
+    verdict = bisect(world, tmp_path / "b", judge, reverts=False)
+    assert (verdict.culprits, verdict.proof.confirmed) == ((world.culprit,), True)
+
+
+def test_a_culprit_that_cannot_be_judged_again_is_not_confirmed(tmp_path):
+    world = line(tmp_path, 8, 4)
+    judge = KnowingJudge(world, 1)
+    settings = Settings(runs=1)
+    assert bisect(world, tmp_path / "b", judge, settings).proof.confirmed is True
+    world.special[world.commits[3]] = Seen.OTHER
+    verdict = bisect(world, tmp_path / "b", KnowingJudge(world, 1), settings, reverts=False)
+    assert verdict.proof.confirmed is None

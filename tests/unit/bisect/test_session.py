@@ -80,7 +80,7 @@ def test_a_dirty_tree_gets_a_sentence_and_its_index_stays(user_tree, tmp_path):
 def test_ends_that_a_shallow_clone_does_not_hold_together(user_tree, workdir, tmp_path):
     run_git(tmp_path, "clone", "-q", "--depth=1", "--branch=new", f"file://{user_tree}", "shallow")
     run_git(tmp_path / "shallow", "fetch", "-q", "--depth=1", "origin", "tag", "old")
-    with pytest.raises(UserError, match="as far as a shallow clone can tell.*fetch --unshallow"):
+    with pytest.raises(UserError, match=r"as far as a shallow clone can tell.*fetch --unshallow"):
         session(tmp_path / "shallow", workdir, tmp_path, "old", "new").run()
 
 

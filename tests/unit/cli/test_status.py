@@ -30,5 +30,6 @@ cli.main(["broken"])
     ("KeyboardInterrupt()", 130),
 ])
 def test_only_the_kernel_makes_a_revision_bad(error, status):
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(error=error)], capture_output=True, text=True, check=False)
+    argv = [sys.executable, "-c", SCRIPT.format(error=error)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
