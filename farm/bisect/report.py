@@ -15,7 +15,7 @@ from farm.bisect.progress import duration
 from farm.bisect.proof import Proof
 from farm.bisect.request import Request
 from farm.bisect.state import Journal
-from farm.bisect.values import Answer, Run, Symptom
+from farm.bisect.values import Answer, Run, Seen, Symptom
 from farm.guest.shell import visible
 from farm.host.process import printable
 
@@ -120,7 +120,7 @@ def row(journal: Journal, name: str, subject: str, answer: str) -> Row:
     step = journal.steps[name]
     runs = [run for run in journal.runs if run.commit == name]
     return Row(
-        commit=name, subject=subject, answer=answer, confidence=step.confidence, seen=strategy.tally(runs),
+        commit=name, subject=subject, answer=answer, confidence=step.confidence, seen=strategy.tally(runs, others=True),
         why=step.why,
         seconds=max((run.build_seconds for run in runs), default=0.0) + sum(run.run_seconds for run in runs),
         runs=tuple(dict.fromkeys(run.directory for run in runs if run.directory)))
@@ -131,15 +131,19 @@ def _regzbot(request: Request, commits: tuple[Commit, ...], symptom: Symptom) ->
     if request.settings.fix:
         return tuple(f"#regzbot fix: {one.commit[:12]}" for one in commits[:1] if len(commits) == 1)
     introduced = commits[0].commit if len(commits) == 1 else f"{request.good[:12]}..{request.bad[:12]}"
-    return (f"#regzbot introduced: {introduced}", f"#regzbot title: {symptom.title}")
+    return (f"#regzbot introduced: {introduced}", f"#regzbot title: {' '.join(symptom.title.split())}")
 
 
 def crash_of(directory: Path, runs: Iterable[Run], preferred: list[str]) -> str:
-    """The first crash report of a run that showed the bug, of the culprit if it has one."""
-    shown = [run for run in runs if run.seen.value == "bug" and run.directory]
+    """The crash report by which a run showed the bug, of the culprit if it has one; "" when there is none."""
+    shown = [run for run in runs if run.seen is Seen.BUG and run.directory]
     for run in sorted(shown, key=lambda run: run.commit not in preferred):
-        for path in sorted((directory / run.directory).glob("*/reports/*.txt")):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[:_LINES]
+        texts = [path.read_text(encoding="utf-8", errors="replace")
+                 for path in sorted((directory / run.directory).glob("*/reports/*.txt"))]
+        # A run may hold other reports too, noise among them; the first line is the title. Decoded ones come first.
+        title = run.cause.title if run.cause else run.title
+        for text in sorted(texts, key=lambda text: text.partition("\n")[0] != title):
+            lines = text.splitlines()[:_LINES]
             return visible("\n".join(lines)[:_CHARACTERS], _LINES, _CHARACTERS)
     return ""
 

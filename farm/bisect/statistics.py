@@ -18,8 +18,8 @@ STEP_TOLERANCE = 0.15
 # looks like one that always shows in 1 of 11 attempts with two runs, in 1 of 37 with three.
 ENOUGH = 3
 # In doubt, a bug that never missed is seen this often at its end before runs elsewhere are weighed: one that shows in 3
-# runs of 10 passes for one that always shows in 1 of 411 attempts then. Sights on the way do not count: a revision on which it
-# missed is taken for one without it, so that those alone make it look more frequent than it is.
+# runs of 10 passes for one that always shows in 1 of 411 attempts then. Sights on the way do not count:
+# a revision on which it missed is taken for one without it, so that those alone make it look more frequent than it is.
 BELIEVED = 5
 # Without ever having seen it, the end is given up after that many runs: a bug that shows in 3 runs of 10 is missed in
 # 1 of 200 attempts.

@@ -45,10 +45,13 @@ def conclude(runs: Iterable[Run], needed: int) -> Conclusion | None:
     return None
 
 
-def tally(runs: Iterable[Run]) -> str:
-    """What was seen how often, in words: `2 of 3 runs: bug, 1 of 3 runs: no boot`."""
-    seen = [run.seen.value for run in runs]
-    return ", ".join(f"{seen.count(one)} of {len(seen)} runs: {one}" for one in dict.fromkeys(seen)) or "no run"
+def tally(runs: Iterable[Run], *, others: bool = False) -> str:
+    """What was seen how often, in words: `2 of 3 runs: bug, 1 of 3 runs: no boot`; with `others`, the titles of what
+    is not the bug too."""
+    listed = list(runs)
+    names = [f"{run.seen.value} ({run.title})" if others and run.title and run.seen in _UNDECIDED else run.seen.value
+             for run in listed]
+    return ", ".join(f"{names.count(one)} of {len(names)} runs: {one}" for one in dict.fromkeys(names)) or "no run"
 
 
 def standing(steps: Mapping[str, Step], evidence: Evidence, settings: Settings) -> dict[str, Answer]:

@@ -11,10 +11,12 @@ from farm.bisect.judge import Subject
 from farm.bisect.proof import Proof, revert_patch
 from farm.bisect.request import Request, from_json, load
 from farm.bisect.session import Session, resolve, uncommitted
-from farm.bisect.values import Settings, Symptom
+from farm.bisect.state import Journal, Step
+from farm.bisect.values import Answer, Run, Seen, Settings, Symptom
 from farm.errors import UserError
 from farm.host.workdir import Workdir
 from farm.kernel.git import Repository
+from farm.verdict import Cause
 from tests.unit.kernel.conftest import run_git, user_tree, workdir
 
 __all__ = ["user_tree", "workdir"]
@@ -134,7 +136,7 @@ HOSTILE = "<script>alert(1)</script> \x1b[2J"
 
 def a_report(culprits: int, confirmed: bool | None) -> report.Report:
     commits = tuple(report.Commit(f"{number:040x}", HOSTILE, "2026-01-01", HOSTILE) for number in range(culprits))
-    row = report.Row("f" * 40, HOSTILE, "no bug", 0.96, "1 of 1 runs: no bug", HOSTILE, 61.0, ("runs/1",))
+    row = report.Row("f" * 40, HOSTILE, "no bug", 0.96, HOSTILE, HOSTILE, 61.0, ("runs/1",))
     return report.Report(
         culprits=commits, fix=False, confidence=0.97, symptom=Symptom("panic", HOSTILE, "f", "s"), seen=3, runs=10,
         proof=Proof(confirmed, "With it reverted, the bug is gone."), steps=(row,), good="a" * 40, bad="b" * 40,
@@ -155,3 +157,28 @@ def test_reports_are_whole_and_harmless(culprits, confirmed):
     assert (len(data["culprits"]), data["confidence"], data["proof"]["confirmed"]) == (culprits, 0.97, confirmed)
     assert "97.0%" in texts["report.txt"]
     assert "Call Trace:" in texts["report.html"]
+
+
+def test_the_crash_report_is_the_one_of_the_bug(tmp_path):
+    place = tmp_path / "runs/1/test_a.test_b/reports"
+    place.mkdir(parents=True)
+    for name, title in (("01-warning", "WARNING in g"), ("02-panic", "kernel panic in f")):
+        (place / f"{name}.txt").write_text(f"{title}\n\nCall Trace: raw\n")
+        (place / f"{name}.decoded.txt").write_text(f"{title}\n\nCall Trace: decoded\n")
+    run = Run("c", Seen.BUG, "WARNING in g", Cause("panic", "kernel panic in f", "f", "s"), directory="runs/1")
+    assert report.crash_of(tmp_path, [run], ["c"]) == "kernel panic in f\n\nCall Trace: decoded"
+
+
+def test_other_failures_are_listed_by_their_titles(tmp_path):
+    journal = Journal(tmp_path)
+    for seen, title in ((Seen.OTHER, "WARNING in g"), (Seen.NO_BUG, ""), (Seen.NO_BUG, "")):
+        journal.add_run(Run("c", seen, title))
+    journal.add_step(Step("c", Answer.NO_BUG, 0.9, "2 runs without the bug"))
+    assert report.row(journal, "c", "", "no bug").seen == (
+        "1 of 3 runs: another failure (WARNING in g), 2 of 3 runs: no bug")
+
+
+def test_lines_for_regzbot_are_lines(tmp_path, user_tree, workdir):
+    request = session(user_tree, workdir, tmp_path, "old", "new").request
+    lines = report._regzbot(request, (report.Commit("c" * 40, "a", "d", "s"),), Symptom("panic", "one\n#regzbot two"))
+    assert lines == (f"#regzbot introduced: {'c' * 40}", "#regzbot title: one #regzbot two")
