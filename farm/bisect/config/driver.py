@@ -115,16 +115,22 @@ class ConfigDriver:
 
     def _known(self, options: Options) -> Answer | None:
         candidate = self._candidates.known(options)
-        found = self._journal.steps.get(candidate.name) if candidate else None
-        return found.answer if found else None
+        return self._answer(candidate.name) if candidate else None
+
+    def _answer(self, name: str) -> Answer | None:
+        """What a configuration got; a sight of the bug counts also where the process was killed before it said so."""
+        found = self._journal.steps.get(name)
+        if found is None:
+            return None
+        return Answer.BUG if any(run.seen is Seen.BUG for run in self._examiner.runs_of(name)) else found.answer
 
     def _ask(self, options: Options) -> Answer:
         candidate = self._candidates.get(options)
-        known = self._journal.steps.get(candidate.name)
+        known = self._answer(candidate.name)
         if known is None:
             self._progress.asking(candidate)
             self._examiner.settle(candidate.name)
-        return self._journal.steps[candidate.name].answer
+        return known or self._journal.steps[candidate.name].answer
 
     # -- how sure the result is
 
@@ -132,7 +138,7 @@ class ConfigDriver:
         """For each configuration that says that an option cannot be left out: how probably that was luck."""
         names = {self._candidates.get(guard).name for guard in minimal.guards(options)}
         return {name: self.rate.miss(self._clean_runs(name)) for name in names
-                if self._journal.steps[name].answer is Answer.NO_BUG}
+                if self._answer(name) is Answer.NO_BUG}
 
     def _clean_runs(self, name: str) -> int:
         return sum(run.seen is Seen.NO_BUG for run in self._examiner.runs_of(name))

@@ -232,3 +232,14 @@ def test_a_request_is_read_as_it_was_written(tmp_path):
     with pytest.raises(UserError, match="no search that can be read"):
         requests.load(tmp_path)
     assert Answer.BUG.value == "bug"
+
+
+def test_a_sight_of_the_bug_is_not_lost_with_the_process_that_saw_it(place):
+    result, _, journal, *_ = search(place, [("OPTION_03", "OPTION_19")])
+    assert result.options == ("OPTION_03", "OPTION_19")
+    # One of the two shows it by itself after all, seen in the last moment of a process.
+    alone = candidates(place)[0].get(frozenset({"OPTION_03"})).name
+    assert journal.steps[alone].answer is Answer.NO_BUG
+    journal.add_run(Run(alone, Seen.BUG, PANIC.title, PANIC, f"kernel {alone}", 1.0, 1.0))
+    result, *_ = search(place, [("OPTION_03",)])
+    assert result.options == ("OPTION_03",)
