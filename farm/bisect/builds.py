@@ -5,7 +5,7 @@ each other.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from farm.bisect.values import Build, Seen
@@ -24,8 +24,9 @@ class Builder(Protocol):
 class Builds:
     """The thread that builds."""
 
-    def __init__(self, builder: Builder) -> None:
-        self._builder = builder
+    def __init__(self, builder: Builder, meanwhile: Callable[[str], None] = lambda _: None) -> None:
+        """`meanwhile` is told what is built ahead, from the thread that builds."""
+        self._builder, self._meanwhile = builder, meanwhile
         self._changed = threading.Condition()
         self._wanted: list[str] = []
         self._ahead: list[str] = []
@@ -59,6 +60,11 @@ class Builds:
             if build.seen in (Seen.HOST, Seen.STOPPED):
                 self._done.pop(commit, None)
             return build
+
+    def has(self, commit: str) -> bool:
+        """Whether nobody would have to wait for it."""
+        with self._changed:
+            return commit in self._done
 
     def ahead(self, commits: Sequence[str]) -> None:
         """What to build when nothing is waited for, likeliest first; replaces what was said before."""
@@ -95,6 +101,8 @@ class Builds:
                 commit = self._current = self._pick()
                 ahead = commit not in self._wanted
             try:
+                if ahead:
+                    self._meanwhile(commit)
                 build = self._builder.build(commit, ahead=ahead)
             except BaseException as error:
                 with self._changed:

@@ -37,7 +37,7 @@ class Examiner:
         self.dropped: set[str] = set()
 
     def __enter__(self) -> "Examiner":
-        self._builds = Builds(self._judge)
+        self._builds = Builds(self._judge, self._progress.meanwhile)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -83,6 +83,7 @@ class Examiner:
         assert symptom is not None
         self.answer(name, strategy.Conclusion(Answer.BUG, symptom.title))
         self._progress.rate(self._rate())
+        self._progress.also(run for run in self.runs_of(name) if run.seen in (Seen.OTHER, Seen.NO_BOOT))
 
     def verify_free_end(self) -> None:
         """Run it as often as the rate wants. Raises UserError when it is not free of the bug."""
@@ -136,7 +137,7 @@ class Examiner:
     def observe(self, name: str) -> Run:
         """Build and run it once, and write down what was seen. Raises InfrastructureError in the end."""
         for attempt in range(1, strategy.HOST_FAILURES + 1):
-            self._progress.judging(name, len(self.runs_of(name)) + 1)
+            self._progress.judging(name, len(self.runs_of(name)) + 1, built=self._builds.has(name))
             build = self._builds.get(name)
             self._builds.ahead(self.coming)  # now that nobody waits for a build
             if name in self.dropped:

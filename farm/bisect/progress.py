@@ -1,6 +1,6 @@
 """What a bisection says while it goes: what is judged, how much is left, and how long that will take."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from farm.bisect import statistics
@@ -40,6 +40,12 @@ class Progress:
         again = f"{needed} run{'s' if needed > 1 else ''}"
         self._say(f"it shows in {rate.seen} of {runs} runs: {again} at each {self.what}")
 
+    def also(self, runs: Iterable[Run]) -> None:
+        """How else the end that has the bug fails: it may be the very bug in another guise."""
+        for title in dict.fromkeys(visible(run.title) for run in runs):
+            self._say(f"it also fails in another way, which is not searched: {title}; if that is the same bug, begin "
+                      "anew with a wider --match")
+
     def time(self, rounds: int) -> str:
         """How long as many further steps take, from the durations seen so far; "" when there are none."""
         spent: dict[str, float] = {}
@@ -48,9 +54,13 @@ class Progress:
                 spent[run.commit] = max(spent.get(run.commit, 0.0), run.build_seconds) + run.run_seconds
         return f", about {duration(rounds * fmean(spent.values()))}" if spent else ""
 
-    def judging(self, name: str, number: int) -> None:
+    def judging(self, name: str, number: int, *, built: bool) -> None:
         again = f", run {number}" if number > 1 else ""
-        self._say(f"judging {self.name(name)}{again}")
+        self._say(f"judging {self.name(name)}{again}{'' if built else ': building it'}")
+
+    def meanwhile(self, name: str) -> None:
+        """What is built though nobody waits for it yet."""
+        self._say(f"    building {self.name(name)} meanwhile")
 
     def ran(self, run: Run) -> None:
         what = f": {visible(run.title)}" if run.title and run.seen is not Seen.NO_BUG else ""
@@ -60,7 +70,7 @@ class Progress:
         self._say(f"    the host failed on {name[:12]} (attempt {attempt}): {visible(title)}")
 
     def answered(self, step: Step) -> None:
-        sure = f", {step.confidence:.1%} sure" if step.answer is Answer.NO_BUG else ""
+        sure = f", {step.confidence:.1%} sure" if step.answer is not Answer.SKIP else ""
         self._say(f"  {step.answer.value}: {step.commit[:12]}{sure} ({visible(step.why)})")
 
 

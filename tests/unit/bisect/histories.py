@@ -49,6 +49,8 @@ class KnowingJudge:
         self.world, self.random, self.die_at = world, random.Random(seed), die_at
         # Commit -> how many of its runs miss the bug by luck.
         self.lucky: dict[str, int] = {}
+        # Commit -> what its runs show, one after the other, before anything else.
+        self.script: dict[str, list[Seen]] = {}
         # Commit with the bug -> how many of its runs show it by chance.
         self.sure: dict[str, int] = {}
         self.builds: list[str] = []
@@ -73,7 +75,8 @@ class KnowingJudge:
         self.runs.append(commit)
         if len(self.runs) == self.die_at:
             raise KeyboardInterrupt
-        seen = self.world.special.get(commit)
+        script = self.script.get(commit)
+        seen = script.pop(0) if script else self.world.special.get(commit)
         if seen is None:
             has = (commit in self.containing and self.without != self.world.culprit) is not self.world.fix
             has = has and self.runs.count(commit) > self.lucky.get(commit, 0)

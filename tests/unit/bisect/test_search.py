@@ -239,3 +239,21 @@ def test_a_culprit_that_cannot_be_judged_again_is_not_confirmed(tmp_path):
     world.special[world.commits[3]] = Seen.OTHER
     verdict = bisect(world, tmp_path / "b", KnowingJudge(world, 1), settings, reverts=False)
     assert verdict.proof.confirmed is None
+
+
+def test_it_says_what_is_built_and_run_and_how_sure_each_answer_is(tmp_path):
+    world = line(tmp_path, 40, 30)
+    bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    said = (tmp_path / "b/said.txt").read_text()
+    assert f"judging {world.commits[39][:12]} commit 39: building it" in said
+    assert f"building {world.commits[0][:12]} commit 0 meanwhile" in said
+    assert f"bug: {world.commits[39][:12]}, 100.0% sure" in said
+
+
+def test_a_bad_end_that_fails_in_two_ways_is_told(tmp_path):
+    world = line(tmp_path, 12, 5)
+    judge = KnowingJudge(world, 1)
+    judge.script = {world.commits[-1]: [Seen.BUG, Seen.OTHER, Seen.BUG, Seen.OTHER]}
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    said = (tmp_path / "b/said.txt").read_text()
+    assert said.count("it also fails in another way, which is not searched: WARNING in g") == 1
