@@ -45,7 +45,7 @@ class Symptom:
     # One of MATCHES; `function` is kind and function.
     match: str = MATCH_DEFAULT
 
-    def covers(self, seen: Finding) -> bool:
+    def covers(self, seen: Finding | Cause) -> bool:
         """Whether a failure is this one."""
         if self.match == "any":
             return True
