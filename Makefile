@@ -65,7 +65,7 @@ bench: venv  ## Measure the farm against its targets (--quick leaves the cold bu
 bench-oracle: venv  ## Measure how well the console classification finds bugs.
 	@$(BIN)/python -m bench.oracle $(ARGS)
 
-bench-bisect: venv  ## Measure farm bisect beside git bisect run (--quick: only one step). About an hour.
+bench-bisect: venv  ## Measure farm bisect beside git bisect run (--quick: one step, --commits 16: half an hour). About an hour.
 	@$(BIN)/python -m bench.bisect $(ARGS)
 
 clean:  ## Remove what make made here; caches and run directories stay.

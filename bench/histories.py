@@ -37,16 +37,22 @@ def tree(directory: Path) -> tuple[Path, str]:
     return path, history.Repository(path).git("rev-parse", "refs/heads/main").strip()
 
 
+def name_of(mutant: Mutant, percent: int, seed: int, *, fix: bool) -> str:
+    return f"{mutant.name}-{percent}-{seed}{'-fix' if fix else ''}"
+
+
 def bisect(
-    directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float,
+    directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float, fix: bool = False,
 ) -> dict[str, Any]:
     """Bisect one history, or go on with it. Raises BenchError when the bisection itself fails."""
-    name = f"{mutant.name}-{percent}-{seed}"
+    name = name_of(mutant, percent, seed, fix=fix)
     path, base = tree(directory)
     made = history.make(history.Repository(path), base, mutant, seed=seed, commits=commits, percent=percent,
-                        branch=f"bench/{name}")
-    argv = [FARM, "bisect", "--tree", str(path), "--good", base, "--bad", made.commits[-1], "--dir",
-            str(directory / name), "--duration", f"{duration:g}", "--json", mutant.testcase]
+                        fix=fix, branch=f"bench/{name}")
+    old, new = made.commits[0], made.commits[-1]
+    ends = ["--good", new, "--bad", old, "--fix"] if fix else ["--good", old, "--bad", new]
+    argv = [FARM, "bisect", "--tree", str(path), *ends, "--dir", str(directory / name), "--duration", f"{duration:g}",
+            "--json", mutant.testcase]
     print(f"{name}: {pasteable(argv, {})}", file=sys.stderr)
     began = time.monotonic()
     child = process.spawn(argv, stdout=subprocess.PIPE, stderr=sys.stderr.fileno())
@@ -86,6 +92,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--commits", type=int, default=64, metavar="N", help="commits in each (default: 64)")
     parser.add_argument("--percent", type=int, default=100, metavar="P",
                         help=f"boots that show the bug (default: 100; fewer only of {', '.join(history.FLAKY)})")
+    parser.add_argument("--fix", action="store_true",
+                        help="the mutant stands from the start, and the commit that takes it out is searched")
     parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of each workload (default: 10)")
     parser.add_argument("--mutant", action="append", metavar="NAME", help="only these mutants")
     return parser.parse_args()
@@ -99,10 +107,10 @@ def main() -> int:
     done = {row["name"]: row for row in records.read(directory / RESULTS)}
     for seed in range(1, asked.histories + 1):
         mutant = mutants[seed % len(mutants)]
-        if f"{mutant.name}-{asked.percent}-{seed}" in done:
+        if name_of(mutant, asked.percent, seed, fix=asked.fix) in done:
             continue
         row = bisect(directory, mutant, seed=seed, percent=asked.percent, commits=asked.commits,
-                     duration=asked.duration)
+                     duration=asked.duration, fix=asked.fix)
         records.append(directory / RESULTS, row)
         done[row["name"]] = row
     rows = list(done.values())

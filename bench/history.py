@@ -2,7 +2,8 @@
 
 Most commits are harmless: words in the documentation or in a comment, code that nobody calls, a declaration in a header
 that much includes. A few in a row do not compile, do not boot, or crash in another way, until the next one mends
-that. One commit puts a mutant back, and everything after it has the bug.
+that. One commit puts a mutant back, and everything after it has the bug; or the mutant stands from the start, and one
+commit takes it out.
 """
 
 import random
@@ -62,11 +63,11 @@ _CHANCE = """static bool crypt_farm_chance(void)
 class Planted:
     """A history and what stands in it."""
 
-    # Oldest first; the first is the base, free of the bug.
+    # Oldest first; the first is the base, free of the bug, or with the mutant where one commit mends it.
     commits: tuple[str, ...]
     # What each commit is.
     kinds: tuple[str, ...]
-    # Place of the commit with the mutant.
+    # Place of the commit with the mutant, or without it again.
     place: int
 
 
@@ -99,27 +100,31 @@ class Repository:
         blob = self.git("hash-object", "-w", "--stdin", input=text).strip()
         self.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
 
-    def apply(self, diff: str) -> None:
-        self.git("apply", "--cached", "-", input=diff)
+    def apply(self, diff: str, *, reverse: bool = False) -> None:
+        self.git("apply", "--cached", *(["--reverse"] if reverse else []), "-", input=diff)
 
     def commit(self, parent: str, subject: str) -> str:
         return self.git("commit-tree", self.git("write-tree").strip(), "-p", parent, "-m", subject).strip()
 
 
 def make(repository: Repository, base: str, mutant: Mutant, *, seed: int, commits: int = 64, percent: int = 100,
-         branch: str) -> Planted:
-    """A history of so many commits on top of `base`; `percent` of the boots show the bug. Raises BenchError."""
-    chance = random.Random(f"{seed} {mutant.name} {percent}")
+         fix: bool = False, branch: str) -> Planted:
+    """A history of so many commits on top of `base`; `percent` of the boots show the bug. With `fix` the bug is there
+    from the first on, and one commit mends it. Raises BenchError."""
+    chance = random.Random(f"{seed} {mutant.name} {percent}{' fix' if fix else ''}")
     place = chance.randrange(2, commits)
     troubles = _troubles(chance, commits, place)
     repository.begin(base)
     made, kinds = [base], ["base"]
+    if fix:
+        _plant(repository, mutant, percent)
+        made, kinds = [repository.commit(base, f"bench {seed}/0: mutant {mutant.name}")], [f"mutant {mutant.name}"]
     mended: str | None = None
     for number in range(1, commits + 1):
         trouble = troubles.get(number)
         if number == place:
-            kind = f"mutant {mutant.name}"
-            _plant(repository, mutant, percent)
+            kind = f"mends mutant {mutant.name}" if fix else f"mutant {mutant.name}"
+            (_take_out if fix else _plant)(repository, mutant, percent)
         elif mended is not None and trouble is None:
             kind = "mends"
             repository.write(_CRYPT, mended)
@@ -166,15 +171,34 @@ def _harmless(repository: Repository, chance: random.Random, kind: str, note: st
 
 
 def _plant(repository: Repository, mutant: Mutant, percent: int) -> None:
-    repository.apply(mutant.path.read_text(encoding="utf-8").partition("\n---\n")[2])
+    repository.apply(_diff(mutant))
     if percent == 100:
         return
-    if mutant.name not in _FLAKY:
-        raise BenchError(f"only {', '.join(_FLAKY)} can be made to show in some boots only, not {mutant.name}")
-    condition, function = _FLAKY[mutant.name]
+    condition, rare, function = _rarely(mutant)
     text = repository.text(_CRYPT)
     if text.count(condition) != 1:
         raise BenchError(f"{mutant.name} does not read as it did: its condition is gone")
-    text = text.replace(condition, condition.replace("if (", "if (crypt_farm_chance() && ", 1))
+    text = text.replace(condition, rare)
     begin = text.index(function)
     repository.write(_CRYPT, text[:begin] + _CHANCE.format(percent=percent) + text[begin:])
+
+
+def _take_out(repository: Repository, mutant: Mutant, percent: int) -> None:
+    """The inverse of `_plant`, whatever else changed meanwhile."""
+    if percent != 100:
+        condition, rare, _ = _rarely(mutant)
+        text = repository.text(_CRYPT).replace(rare, condition).replace(_CHANCE.format(percent=percent), "")
+        repository.write(_CRYPT, text)
+    repository.apply(_diff(mutant), reverse=True)
+
+
+def _diff(mutant: Mutant) -> str:
+    return mutant.path.read_text(encoding="utf-8").partition("\n---\n")[2]
+
+
+def _rarely(mutant: Mutant) -> tuple[str, str, str]:
+    """The mutant's condition, the same where the bug shows in some boots only, and where its function begins."""
+    if mutant.name not in _FLAKY:
+        raise BenchError(f"only {', '.join(_FLAKY)} can be made to show in some boots only, not {mutant.name}")
+    condition, function = _FLAKY[mutant.name]
+    return condition, condition.replace("if (", "if (crypt_farm_chance() && ", 1), function

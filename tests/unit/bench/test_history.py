@@ -72,6 +72,23 @@ def test_the_mutant_stays_from_its_commit_on_and_all_else_is_mended(tree: Path, 
     assert repository.git("rev-parse", "refs/heads/b").strip() == planted.commits[-1]
 
 
+@pytest.mark.parametrize("percent", [100, 30])
+def test_the_mutant_stands_from_the_start_until_one_commit_takes_it_out(
+    tree: Path, mutant: Mutant, percent: int
+) -> None:
+    repository, planted = made(tree, mutant, 1, percent=percent, fix=True)
+    assert len(set(planted.commits)) == len(planted.kinds) == 25
+    assert (planted.kinds[0], planted.kinds[planted.place]) == (
+        "mutant dm-crypt-null-callback", "mends mutant dm-crypt-null-callback")
+    for number, commit in enumerate(planted.commits):
+        text = crypt(repository, commit)
+        assert ("skcipher_request_set_callback" in text) == (number < planted.place)
+        assert ("crypt_farm_chance" in text) == (number < planted.place and percent != 100)
+    assert crypt(repository, planted.commits[-1]) == CRYPT
+    assert set(history.TROUBLES) <= set(planted.kinds)
+    assert made(tree, mutant, 1, percent=percent)[1].commits[1:] != planted.commits[1:]
+
+
 def test_one_seed_makes_one_history_and_another_seed_another(tree: Path, mutant: Mutant) -> None:
     (_, one), (_, again), (_, other) = (made(tree, mutant, seed) for seed in (1, 1, 2))
     assert one == again
