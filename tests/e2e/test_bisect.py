@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.bisect.statistics import BELIEVED, ENOUGH
 from farm.kernel.git import IDENTITY, command
 from tests.e2e.leftovers import bearers
 
@@ -133,9 +134,9 @@ def test_a_bisection_survives_its_death_and_names_the_commit(place, start):
     assert process.returncode == 0, out
     print(out)
     assert steps(place)[:len(before)] == before
-    again = Counter(
-        json.loads(line)["run"]["commit"] for line in steps(place)[len(before):] if '"run"' in line)
-    assert commits[8] not in again
+    # In doubt the bad end is run again for how often the bug shows; verifying it twice would take more runs than that.
+    runs = Counter(json.loads(line)["run"]["commit"] for line in steps(place) if '"run"' in line)
+    assert runs[commits[8]] <= BELIEVED < 2 * ENOUGH
 
     report = json.loads((place / "b/report.json").read_text())
     assert [one["commit"] for one in report["culprits"]] == [commits[GUILTY]]
