@@ -32,7 +32,7 @@ SENTENCES = {
     Verdict.GOOD: "good: every testcase that ran passed",
     Verdict.BAD: "bad: a testcase failed",
     Verdict.SKIP: "skip: nothing could be judged",
-    Verdict.STOP: "stop: the host failed, the kernel was not judged",
+    Verdict.STOP: "stop: the host or the request failed, the kernel was not judged",
 }
 
 
