@@ -1,8 +1,11 @@
 """The `farm` command. Each subcommand is a module of its own, imported only when it is asked for."""
 
 import importlib
+import os
+import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,6 +44,12 @@ COMMANDS = {
 # Exit status of a command that could not do its work, by whose fault that is.
 EXIT_USER = Verdict.STOP + 1
 EXIT_INFRASTRUCTURE = Verdict.STOP
+# As a shell reports a program that SIGPIPE ended.
+EXIT_PIPE = 128 + signal.SIGPIPE
+
+
+class _OutputGoneError(Exception):
+    """Whoever read the output (`| head`) has seen enough."""
 
 
 class _Commands(click.Group):
@@ -54,6 +63,18 @@ class _Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end with 1, which is what `git bisect run` takes for a bad revision.
+            raise _OutputGoneError from error
+        except SystemExit as error:
+            # rich does as click.
+            if isinstance(error.__context__, BrokenPipeError):
+                raise _OutputGoneError from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -75,8 +96,12 @@ def _status(error: FarmError) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: a mistake or a failure of the host is one message and a status, never a traceback."""
+    # A daemon may start us without them (`>&-`), and what is opened next would take their numbers.
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - likewise
     try:
         result: Any = group.main(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_USER)
@@ -86,9 +111,23 @@ def main(arguments: list[str] | None = None) -> None:
     except FarmError as error:
         click.echo(f"farm: {error}", err=True)
         sys.exit(_status(error))
+    except (_OutputGoneError, BrokenPipeError):
+        _drop_output()
+        sys.exit(EXIT_PIPE)
+    except OSError as error:
+        _drop_output()
+        where = f" ({error.filename})" if error.filename else ""
+        what = f"farm: the host failed: {error.strerror or error}{where}. Is there room, and may you write?"
+        click.echo(what, err=True)
+        sys.exit(EXIT_INFRASTRUCTURE)
     except Exception:
         # Python's own status for a traceback is 1, which `git bisect run` takes for a bad revision.
         traceback.print_exc()
         click.echo("farm: this is a bug of the farm, or the host is out of order; the traceback is above", err=True)
         sys.exit(EXIT_INFRASTRUCTURE)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _drop_output() -> None:
+    """What is still in the buffer goes nowhere: Python would try again at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

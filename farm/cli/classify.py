@@ -1,8 +1,6 @@
 """`farm classify`: crash reports out of console logs."""
 
 import json
-import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +18,6 @@ from farm.oops import findings
 
 _CHUNK = 1 << 20
 _STDIN = "-"
-# As a shell reports a program that SIGPIPE ended.
-EXIT_PIPE = 128 + signal.SIGPIPE
 # How files begin that are sometimes taken for logs.
 _NO_LOGS = {
     b"\x1f\x8b": "compressed by gzip", b"\xfd7zXZ\0": "compressed by xz", b"\x28\xb5\x2f\xfd": "compressed by zstd",
@@ -45,13 +41,7 @@ def command(paths: tuple[str, ...], *, as_json: bool) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     write = _write_json if as_json else _write_text
-    try:
-        write((name, finding) for name, path in _sources(paths) for finding in _findings(name, path))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output (`| head`) has seen enough; what is still in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
+    write((name, finding) for name, path in _sources(paths) for finding in _findings(name, path))
     return 0
 
 
