@@ -15,6 +15,7 @@ import click
 
 from farm.cli.options import options
 from farm.errors import BuildError, InfrastructureError, UserError
+from farm.guest.machinetext import parse_machine, parse_namespace
 from farm.host.cache import Store
 from farm.host.workdir import Workdir, data_directory
 from farm.image import build_image
@@ -23,6 +24,7 @@ from farm.kernel import build, ready_image
 from farm.model import Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
+from farm.stack import check_stack, parse_stack
 
 # What pytest is always told.
 _QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -103,7 +105,13 @@ def prepare(given: Mapping[str, Any]) -> None:
     """Build what the cells need before the first of them, where progress can be shown."""
     workdir = Workdir.default()
     store = Store(workdir.root / "store")
-    load_recipe(given["image_recipe"])  # before minutes of building: the name may be wrong
+    # Before minutes of building: the names may be wrong.
+    load_recipe(given["image_recipe"])
+    parse_machine(given["machine"] or "")
+    namespaces = [parse_namespace(text) for text in given["namespace"]]
+    for stack in map(parse_stack, given["stack"]):
+        if namespaces:
+            check_stack(stack, namespaces)
     if given["kernel_image"]:
         kernel = ready_image(given["kernel_image"])
     else:
