@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.bisect.values import Answer, Settings
-from farm.errors import InfrastructureError
+from farm.errors import InfrastructureError, UserError
 from farm.host import process
 from farm.kernel.git import Repository
 
@@ -16,6 +16,8 @@ REPOSITORIES = ("repository.git", "aside.git")
 LOG = "git-bisect.log"
 # git's exit status when only skipped revisions are left (builtin/bisect--helper.c, BISECT_ONLY_SKIPPED_LEFT).
 _ONLY_SKIPPED = 2
+# And when no commit that is left touches the paths (BISECT_NO_TESTABLE_COMMIT).
+_NO_TESTABLE = 4
 _CULPRIT = re.compile(r"^# (?:first|possible first) \S+ commit: \[([0-9a-f]+)\]", re.MULTILINE)
 _DISTANCE = re.compile(r"^([0-9a-f]+) \(.*?dist=(\d+)\)", re.MULTILINE)
 
@@ -57,7 +59,7 @@ class GitBisect:
     def tell(self, answers: Mapping[str, Answer]) -> Next:
         """Bring git up to these answers, starting anew when one of them was withdrawn; what it says to that.
 
-        Raises InfrastructureError when git fails.
+        Raises InfrastructureError when git fails, UserError when no commit of the paths is the answer.
         """
         told = self._told
         if told is None or any(answers.get(commit) is not answer for commit, answer in told.items()):
@@ -100,6 +102,10 @@ class GitBisect:
 
     def _bisect(self, *arguments: str) -> None:
         done = self._repository.run("bisect", *arguments, check=False)
+        if done.returncode == _NO_TESTABLE and self._paths:
+            raise UserError(
+                f"no commit that touches {', '.join(self._paths)} makes the difference: all of them that could were "
+                "judged. Leave --path out or name more, in another --dir; what was built is in the cache.")
         if done.returncode not in (0, _ONLY_SKIPPED):
             raise InfrastructureError(process.failure(done))
 

@@ -257,3 +257,10 @@ def test_a_bad_end_that_fails_in_two_ways_is_told(tmp_path):
     assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
     said = (tmp_path / "b/said.txt").read_text()
     assert said.count("it also fails in another way, which is not searched: WARNING in g") == 1
+
+
+@pytest.mark.parametrize("fix", [False, True])
+def test_a_culprit_outside_of_the_paths_is_said_to_be_there(tmp_path, fix):
+    world = line(tmp_path, 48, 45, fix=fix)  # the last that touches file0 is 42
+    with pytest.raises(UserError, match="no commit that touches file0 makes the difference"):
+        bisect(world, tmp_path / "b", KnowingJudge(world, 1), Settings(paths=("file0",), fix=fix))
