@@ -21,7 +21,7 @@ FAILURES: tuple[Failure, ...] = (
     _failure("deadlock or hang",
              r"\bdeadlock\w*|\bhung task|\bhangs?\b|\bstuck\b|blocked for more than|\blivelock|soft lockup|"
              r"lock inversion|possible (?:circular|recursive) locking",
-             "hung-task no-progress silence hang lockdep soft-lockup hard-lockup rcu-stall workqueue-lockup "
+             "hung-task no-progress silence lockdep soft-lockup hard-lockup rcu-stall workqueue-lockup "
              "io-timeout"),
     _failure("crash",
              r"\boops\b|NULL[- ]pointer|null[- ]deref\w*|general protection|kernel BUG|\bBUG_ON\b|\bpanics?\b|"

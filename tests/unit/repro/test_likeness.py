@@ -9,6 +9,8 @@ from farm import trial
 from farm.bisect.shown import classify
 from farm.bisect.values import Seen
 from farm.model import Finding, Frame, Outcome
+from farm.oops import KINDS
+from farm.qualify.mutant import OTHER_KINDS
 from farm.repro.failures import FAILURES, spoken_of
 from farm.repro.likeness import likeness
 from farm.repro.understanding import understand
@@ -141,3 +143,8 @@ def test_what_a_recorded_run_shows_of_a_report(make_run, outcome, facts, seen):
 def test_another_failure_is_not_taken_for_it(make_run, ready, seen):
     shown = classify(cells(make_run(ready=ready)), likeness(understand("zswap_store() deadlocks in zswap")).covers)
     assert (shown.seen, shown.cause.function) == (seen, "cryptd_skcipher_complete")
+
+
+def test_failures_end_in_kinds_that_there_are() -> None:
+    known = {*KINDS, *OTHER_KINDS}
+    assert {kind for one in FAILURES for kind in one.kinds} <= known
