@@ -233,9 +233,10 @@ class Monitor:
     def _decide(self) -> tuple[FarmError, float] | None:
         """The first report of the console, else the first that QEMU or the farm made, else the first other cause.
 
-        The kernel's own words are on their way in another thread when QEMU tells of a reset.
+        The kernel's own words are on their way in another thread when QEMU tells of a reset. First is what began first:
+        a line that is a report by itself is complete before the trace that it stands in.
         """
-        ranked = sorted(self._unexpected, key=lambda one: one.finding.end == 0)
+        ranked = sorted(self._unexpected, key=lambda one: (one.finding.end == 0, one.finding.start))
         reports = tuple(one.finding for one in ranked)
         return next(((as_error(one.finding, reports, one.announced), one.at) for one in ranked), self._first_cause)
 

@@ -76,6 +76,15 @@ def test_the_consequence_does_not_take_the_name(monitor):
     assert "crypt_convert" in str(monitor.failure())
 
 
+def test_a_line_does_not_take_the_name_of_the_report_that_it_stands_in(monitor):
+    where = WARNING.index(b"[   10.000005]")
+    monitor.console(WARNING[:where] + IO_ERROR)
+    monitor.console(WARNING[where:])
+    error = monitor.failure()
+    assert "crypt_convert" in str(error)
+    assert [one.kind for one in error.reports] == ["warning", "io-error"]
+
+
 def test_the_guests_report_outranks_an_earlier_cause_from_outside(monitor):
     monitor.trip(InfrastructureError("ssh was lost"))
     monitor.console(WARNING)
