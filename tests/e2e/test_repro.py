@@ -95,7 +95,8 @@ def fresh(tmp_path):
 
 def test_a_report_is_reproduced_and_made_small(here, reproduced):
     argv, told = reproduced
-    assert told["proposals"][0]["testcase"] == TESTCASE
+    # Of which sectors the mail says nothing.
+    assert told["proposals"][0]["testcase"] in (TESTCASE, TESTCASE.replace("512", "4096"))
     assert (told["verdict"], told["failure"]["function"]) == ("good", "cryptd_skcipher_complete")
     assert "oops in cryptd_skcipher_complete" in told["counted"]
     assert told["rate"] == {"seen": 1, "runs": 1}

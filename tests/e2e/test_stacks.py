@@ -45,7 +45,7 @@ STACKS = (
     "wide / luks2:cipher=aes-gcm-random,integrity=aead",
     "wide / luks2:cipher=chacha20-random,integrity=poly1305",
     "wide / luks2:cipher=aegis128-random,integrity=aead",
-    "wide / luks2:cryptd / xfs",
+    "wide / luks2:cryptd / ext4",
     "wide / luks2:integrity=hmac-sha256,cryptd",
     "wide / luks2:cipher=aes-gcm-random,integrity=aead,cryptd,no_read_workqueue,no_write_workqueue",
     "wide / luks2:cipher=chacha20-random,integrity=poly1305,cryptd",
