@@ -100,9 +100,11 @@ def test_bring_up_fails(stack, target, stress):
 
 
 @STACKS
+@pytest.mark.duration(45)
 def test_pages_of_zeroes_and_of_ones(stack, stress):
     """A page of zeroes needs no room on the disk (mm/page_io.c, swap_writepage), until it holds something else.
 
-    Its place is kept after it was read, as long as half of all places are free (mm/swap.h, vm_swap_full).
+    Its place is kept after it was read, as long as half of all places are free (mm/swap.h, vm_swap_full). To write and
+    read all pages both ways takes an emulated guest more than a quarter of a minute.
     """
     stress(stack, bytes="400M", keep=True, method="zero-one")

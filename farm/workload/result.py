@@ -78,7 +78,8 @@ class WorkloadResult:
     def _sentence(self) -> str:
         if self.verify_errors:
             first = self.verify_errors[0]
-            return f"The workload {self.text} read wrong data from {first.file} at byte {first.offset}: {first.what}."
+            at = f" at byte {first.offset}" if first.offset >= 0 else ""
+            return f"The workload {self.text} read wrong data from {first.file}{at}: {first.what}."
         if self.errors:
             one = self.errors[0]
             return (f"The workload {self.text} failed: {one.operation or 'I/O'} of {one.length} bytes at byte "
