@@ -85,7 +85,8 @@ def scarce(target, pressure):
 @STACKS
 @pytest.mark.usefixtures("scarce")
 def test_cpus_and_settings_change(stack, target, fio, stress, background):
-    with background(SETTINGS), stress.running(stack, **PRESSURE):
+    # A slow guest on a busy host takes more than a quarter of a minute to fill its memory.
+    with background(SETTINGS), stress.running(stack, duration=45, **PRESSURE):
         target.run(USED)
         with background(HOTPLUG):
             fio("/tmp", **SWAPPED)
