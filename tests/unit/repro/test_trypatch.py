@@ -19,7 +19,7 @@ def failed(*findings, ready=True):
     return Try((CellResult("t", Outcome.FAIL, findings[0].title, None, ready, named(findings[0]), findings),))
 
 
-F, O = failed(OOPS), failed(OTHER)  # noqa: E741
+F, X = failed(OOPS), failed(OTHER)
 P, S = Try((CellResult("t", Outcome.PASS, ""),)), Try((), "does not compile", Seen.NO_BUILD)
 E = Try((), "disk full")
 
@@ -31,7 +31,7 @@ def compared(without, patched, meant=None):
 
 @pytest.mark.parametrize(("without", "patched", "verdict"), [
     ([F, F], [P, P], Verdict.GOOD), ([F, P], [P, P], Verdict.GOOD), ([F, F], [P, F], Verdict.BAD),
-    ([F, F], [P, O], Verdict.BAD), ([P, P], [P, P], Verdict.SKIP), ([P, P], [F, P], Verdict.BAD),
+    ([F, F], [P, X], Verdict.BAD), ([P, P], [P, P], Verdict.SKIP), ([P, P], [F, P], Verdict.BAD),
     ([F, F], [S, S], Verdict.SKIP), ([F, E], [P, P], Verdict.STOP), ([F, F], [E, P], Verdict.STOP),
 ])
 def test_a_patch_is_good_when_it_showed_without_it_and_nothing_failed_with_it(without, patched, verdict):
@@ -46,7 +46,7 @@ def test_how_much_was_luck():
 
 
 def test_the_failure_that_most_runs_show_is_meant_where_nobody_says_which():
-    assert symptom_of([F, O, O]).function == "g"
+    assert symptom_of([F, X, X]).function == "g"
     assert symptom_of([P, P, E, S]) is None
     # What comes with it in every run does not outvote what ended them, however it ends another.
     assert symptom_of([failed(OOPS, OTHER), failed(OTHER, OOPS), F]).function == "f"
@@ -60,7 +60,7 @@ def test_it_is_found_behind_another_report_of_the_same_run():
 
 
 def test_another_failure_with_the_patch_is_bad_and_not_taken_for_it():
-    one = compared([F, F], [P, O])
+    one = compared([F, F], [P, X])
     assert one.verdict is Verdict.BAD
     assert table(one)[2].endswith("another failure: WARNING in g")
     assert table(one)[3].endswith("0 of 2 reproduced")
@@ -72,11 +72,11 @@ def test_another_failure_with_the_patch_is_bad_and_not_taken_for_it():
 def test_a_report_says_what_counts_by_its_trace():
     reported = Finding("oops", "t", "h", frames=(Frame("h"), Frame("f")))
     meant = likeness(understand("")).covers
-    assert compared([O, O], [P, P], meant).verdict is Verdict.SKIP
+    assert compared([X, X], [P, P], meant).verdict is Verdict.SKIP
     report = understand("dm-crypt")
     like = likeness(type(report)(**{**vars(report), "findings": (reported,)}))
     # Even where most runs end by something else, and only the second report of one is it.
-    one = compared([O, O, failed(OTHER, OOPS)], [O, P, P], like.covers)
+    one = compared([X, X, failed(OTHER, OOPS)], [X, P, P], like.covers)
     assert [shown.seen for shown in one.without] == [Seen.OTHER, Seen.OTHER, Seen.BUG]
     assert [shown.seen for shown in one.patched] == [Seen.OTHER, Seen.NO_BUG, Seen.NO_BUG]
     assert [cause.function for cause in one.symptoms] == ["f"]
@@ -107,7 +107,7 @@ def test_the_verdict_says_why(without, patched, said):
 
 
 def test_both_sides_stand_beside_each_other():
-    lines = table(compared([F, P], [P, O]))
+    lines = table(compared([F, P], [P, X]))
     assert lines[0].split("  ")[-1].strip() == "with the patch"
     assert "bug: BUG in f" in lines[1]
     assert lines[2].endswith("another failure: WARNING in g")
