@@ -10,6 +10,7 @@ from farm.host.cache import Store
 from farm.host.workdir import Workdir
 from farm.repro.bundle import bundle_name, missing, write_bundle
 from farm.repro.recorded import find
+from farm.repro.replay import command_line
 
 
 @click.command()
@@ -44,4 +45,4 @@ def command(run: Path, *, output: Path | None, with_kernel: bool, with_image: bo
     click.echo(f"bundle   {path} ({size / (1 << 20):.1f} MiB)")
     for note in missing(recorded):
         click.echo(f"note: for replay.sh: {note}")
-    click.echo(f"to repeat it: farm replay {path}")
+    click.echo(f"to repeat it: {command_line(manifest, str(path))}")

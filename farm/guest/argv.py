@@ -53,9 +53,13 @@ class Launch:
 
 def kernel_command_line(machine: Machine, append: Sequence[str] = ()) -> str:
     """The kernel's parameters; what comes last wins, so the testcase's own stand at the end."""
+    return " ".join([*kernel_parameters(machine), *append, *machine.append])
+
+
+def kernel_parameters(machine: Machine) -> tuple[str, ...]:
+    """Those that every guest of this shape gets."""
     # The second CPU that QEMU is told could be there never comes (see _cpus).
-    alone = ("nr_cpus=1",) if machine.cpus == 1 else ()
-    return " ".join([*KERNEL_PARAMETERS, *alone, *append, *machine.append])
+    return (*KERNEL_PARAMETERS, *(("nr_cpus=1",) if machine.cpus == 1 else ()))
 
 
 def qemu_argv(machine: Machine, accelerator: str, launch: Launch, append: Sequence[str] = ()) -> list[str]:

@@ -20,6 +20,7 @@ from farm.repro import archive
 from farm.repro.guestscript import guest_script
 from farm.repro.manifest import FORMAT, FileEntry, Manifest, check
 from farm.repro.recorded import COMMANDS, Recorded, without_paths
+from farm.repro.replay import command_line
 from farm.repro.replayscript import replay_script
 from farm.results import records
 
@@ -148,7 +149,7 @@ def _readme(manifest: Manifest, name: str, notes: list[str]) -> str:
 
 With the farm, on {own}:
 
-    farm replay {name}
+    {command_line(manifest, name)}
 
 It unpacks by itself and starts nothing that is in here but the kernel, in QEMU.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.errors import UserError
-from farm.guest.argv import KERNEL_PARAMETERS
+from farm.guest.argv import kernel_parameters
 from farm.model import Cell, Outcome
 from farm.repro.manifest import cell_of
 from farm.results import records
@@ -53,7 +53,7 @@ class Recorded:
         """The kernel's command line beyond what every guest gets, the machine says, and only this host needs."""
         with suppress(OSError, ValueError):
             argv = (self.directory / "qemu.txt").read_text(encoding="utf-8").splitlines()
-            known = {*KERNEL_PARAMETERS, *self.cell.machine.append}
+            known = {*kernel_parameters(self.cell.machine), *self.cell.machine.append}
             return tuple(word for word in argv[argv.index("-append") + 1].split()
                          if word not in known and not word.startswith(_OF_THE_HOST))
         return ()

@@ -1,5 +1,6 @@
 """From a bundle to a run on this machine. Of what is in it only the kernel is ever started, and that in QEMU."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def arguments(manifest: Manifest, files: Path, given: Mapping[str, object], *, t
     if kernel.source.startswith("image:"):
         raise UserError("The run's kernel was a ready image, which is not in the bundle. Name it with --kernel-image "
                         f"(its SHA-256 is {kernel.source.removeprefix('image:')}).")
-    if (kernel.patches or not all(map(HARMLESS_CONFIG.fullmatch, kernel.config))) and not trust:
+    if _wants_trust(manifest) and not trust:
         raise UserError(
             "The bundle has patches or configuration values to build a kernel from, and a kernel's makefiles run on "
             "this host. `farm replay BUNDLE --unpack DIR` shows them; with --trust they are built. A bundle made with "
@@ -87,6 +88,24 @@ def arguments(manifest: Manifest, files: Path, given: Mapping[str, object], *, t
     else:
         chosen["rev"] = kernel.source
     return ["run", testcase, "--json", *as_arguments(chosen)]
+
+
+def command_line(manifest: Manifest, bundle: str) -> str:
+    """The `farm replay` that repeats the bundle called so, with what it will not do without."""
+    source, wanted = manifest.cell.kernel.source, []
+    if archive.KERNEL not in manifest.files:
+        if source.startswith("image:"):
+            wanted = ["--kernel-image FILE"]
+        else:
+            wanted = [*([] if source.startswith("debian:") else ["--tree PATH"]),
+                      *(["--trust"] if _wants_trust(manifest) else [])]
+    return " ".join(["farm replay", shlex.quote(bundle), *wanted])
+
+
+def _wants_trust(manifest: Manifest) -> bool:
+    """True when building its kernel means to run what a stranger may have written."""
+    kernel = manifest.cell.kernel
+    return bool(kernel.patches) or not all(map(HARMLESS_CONFIG.fullmatch, kernel.config))
 
 
 def _testcase(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from farm.guest.argv import KERNEL_PARAMETERS
+from farm.guest.argv import kernel_command_line
 from farm.host.cache import Store
 from farm.host.workdir import data_directory
 from farm.model import Cell, Finding, KernelId, Machine, Namespace, Outcome
@@ -40,7 +40,7 @@ def make_run(tmp_path):
         (directory.path / "config").write_text("CONFIG_XFS_FS=y\n")
         (directory.path / "console.log").write_text(REPORT)
         shutil.copy(data_directory("testcases") / "test_crypt.py", directory.path / "testcase.py")
-        line = " ".join([*KERNEL_PARAMETERS, "tsc_early_khz=1000000", "workqueue.watchdog_thresh=20", "slab_nomerge"])
+        line = kernel_command_line(cell.machine, ["tsc_early_khz=1000000", "workqueue.watchdog_thresh=20"])
         argv = ["qemu-system-x86_64", "-kernel", "/home/me/.cache/farm/bzImage", "-append", line,
                 "-drive", "if=none,file=/home/me/.cache/image.ext4"]
         (directory.path / "qemu.txt").write_text("\n".join(argv) + "\n")

@@ -11,7 +11,7 @@ from farm.model import KernelId, Namespace, Outcome, Verdict
 from farm.options import OPTIONS
 from farm.repro.archive import unpack
 from farm.repro.recorded import find, load, without_paths
-from farm.repro.replay import Comparison, arguments, differences
+from farm.repro.replay import Comparison, arguments, command_line, differences
 from farm.verdict import Cause
 from tests.unit.repro.conftest import CELL
 
@@ -56,6 +56,18 @@ def test_nor_are_configurations_that_name_files_or_functions_of_make(opened, mak
     told = manifest.model_copy(update={"cell": with_kernel(patches=(), config=(config,))})
     with pytest.raises(UserError, match="--trust"):
         arguments(told, directory, NOTHING, trust=False)
+
+
+def test_the_command_that_repeats_it_is_one_that_works(opened):
+    manifest, directory = opened()
+    assert command_line(manifest, "my b.gz") == "farm replay 'my b.gz' --trust"
+    assert "farm replay a.farm.tar.gz --trust\n" in (directory / "README.md").read_text()
+    with_one = manifest.model_copy(update={"files": {**manifest.files, "bzImage": manifest.files["config"]}})
+    assert command_line(with_one, "b") == "farm replay b"
+    of_a_tree = manifest.model_copy(update={"cell": with_kernel(source="0" * 40, patches=())})
+    assert command_line(of_a_tree, "b") == "farm replay b --tree PATH"
+    ready = manifest.model_copy(update={"cell": with_kernel(source="image:" + "0" * 64)})
+    assert command_line(ready, "b") == "farm replay b --kernel-image FILE"
 
 
 def test_a_kernel_without_patches_is_built_unasked(opened):
@@ -151,7 +163,12 @@ def test_a_directory_that_is_no_run(make_run, prepare, words):
 def test_the_host_is_left_out_of_qemus_arguments(make_run):
     assert without_paths("if=none,file=/a/b.c/d.raw,x=/y") == "if=none,file=d.raw,x=/y"
     assert without_paths("/a/b/bzImage") == "bzImage"
-    assert load(make_run()).append == ("workqueue.watchdog_thresh=20",)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_what_every_guest_of_its_shape_gets_is_not_the_runs_own(make_run, cpus):
+    run = load(make_run(cell=replace(CELL, machine=replace(CELL.machine, cpus=cpus))))
+    assert run.append == ("workqueue.watchdog_thresh=20",)
 
 
 @pytest.mark.parametrize("namespace", [

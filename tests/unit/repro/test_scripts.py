@@ -117,6 +117,19 @@ def test_replay_sh_says_what_it_lacks(unpacked):
     assert "choose kvm or tcg" in lacks(KERNEL="config", ACCEL="xen")
 
 
+def test_replay_sh_tells_its_usage(unpacked):
+    (unpacked / "elsewhere").mkdir()
+    done = subprocess.run(["../replay.sh", "--help"], cwd=unpacked / "elsewhere", capture_output=True, text=True,
+                          check=False, timeout=30)
+    assert done.returncode == 0
+    assert "usage: ./replay.sh" in done.stdout
+    assert "KERNEL=FILE" in done.stdout
+    assert "set -u" not in done.stdout
+    done = subprocess.run(["./replay.sh", "bzImage"], cwd=unpacked, capture_output=True, text=True, check=False,
+                          timeout=30)
+    assert (done.returncode, done.stderr) == (2, "replay: unknown argument bzImage; --help tells what there is\n")
+
+
 def test_replay_sh_is_a_script_that_quotes_what_it_names(unpacked):
     text = (unpacked / "replay.sh").read_text()
     assert subprocess.run(["bash", "-n", "replay.sh"], cwd=unpacked, check=False).returncode == 0
