@@ -126,7 +126,9 @@ def _say(what: str, which: str, cached: bool) -> None:
     click.echo(f"{what:8} {which} ({'cached' if cached else 'built now'})", err=True)
 
 
-def judge(argv: Sequence[str], *, as_json: bool, events: Path | None = None) -> int:
+def judge(
+    argv: Sequence[str], *, as_json: bool, events: Path | None = None, sentences: Mapping[Verdict, str] = SENTENCES,
+) -> int:
     """Run pytest, and turn what it saw into a verdict; what happens meanwhile is appended to the file `events`."""
     import pytest  # noqa: PLC0415 - half a second that bad arguments need not wait for
 
@@ -142,7 +144,7 @@ def judge(argv: Sequence[str], *, as_json: bool, events: Path | None = None) -> 
     if status == pytest.ExitCode.INTERNAL_ERROR:
         raise InfrastructureError("pytest failed; what it says is above")
     verdict = outcomes.verdict
-    click.echo(f"verdict: {SENTENCES[verdict]}", err=as_json)
+    click.echo(f"verdict: {sentences[verdict]}", err=as_json)
     if as_json:
         cells = [{**asdict(row), "outcome": row.outcome.value} for row in outcomes.rows.values()]
         sys.__stdout__.write(json.dumps({  # type: ignore[union-attr]

@@ -15,12 +15,20 @@ from farm.cli.run import judge, prepare, resolve
 from farm.errors import UserError
 from farm.host import lease
 from farm.host.workdir import data_directory
+from farm.model import Verdict
 from farm.options import OPTIONS, as_arguments, without
 from farm.repro import recorded
 from farm.results.directory import RESULT
 
 # A session has no workload of its own that these would be for.
 _TABLE = without(OPTIONS, "--shell", "--keep-on-failure", "--dump-memory", "--rounds", "--duration")
+# What a session leaves to be said: no testcase passed in it.
+_SENTENCES = {
+    Verdict.GOOD: "good: the kernel reported nothing",
+    Verdict.BAD: "bad: the kernel reported something",
+    Verdict.SKIP: "skip: there was no guest to enter",
+    Verdict.STOP: "stop: the host or the request failed",
+}
 # What is booted when nothing is named: something to put a stack on.
 _PLAIN = '''
 import pytest
@@ -59,11 +67,11 @@ def command(what: str | None, *, attach: Path | None, end: bool, **given: Any) -
     everything = {option.name: [] if option.multiple else option.default for option in OPTIONS} | given
     place = _place(what, everything)
     prepare(everything)
-    argv = [place, "-s", "-q", "--no-header", "-p", "no:cacheprovider",
+    argv = [place, "-s", "-qq", "--no-header", "-p", "no:cacheprovider",
             "-W", "ignore::pytest.PytestAssertRewriteWarning", *as_arguments({**everything, "shell": True})]
     # Standard output is the session's alone.
     with redirect_stdout(sys.stderr):
-        return judge(argv, as_json=False)
+        return judge(argv, as_json=False, sentences=_SENTENCES)
 
 
 def _attach(run: Path, *, end: bool) -> int:

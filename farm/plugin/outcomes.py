@@ -1,6 +1,6 @@
 """From exceptions to outcomes: whom a failure blames, and how it is shown."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,17 @@ class Outcomes:
     def verdict(self) -> Verdict:
         return verdict_of(row.outcome for row in self.rows.values())
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
         rows = list(self.rows.values())
         if not any(row.directory for row in rows):
             return
+        if config.option.shell:  # a session that ended well is no testcase that passed
+            rows = [row for row in rows if row.outcome is not Outcome.PASS]
+        if rows:
+            self._table(terminalreporter, rows)
+        terminalreporter.write_line(f"run directory: {self.run_directory}")
+
+    def _table(self, terminalreporter: Any, rows: Sequence[Row]) -> None:
         terminalreporter.section("outcomes")
         width = max(len(row.testcase) for row in rows)
         colors = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.ERROR: "red", Outcome.SKIP: "yellow"}
@@ -137,7 +144,6 @@ class Outcomes:
             if row.suspicions:
                 terminalreporter.write("warning: ", yellow=True)
                 terminalreporter.write(printable(f"{row.testcase}: {row.suspicions}") + "\n")
-        terminalreporter.write_line(f"run directory: {self.run_directory}")
 
 
 def _first_line(report: pytest.TestReport) -> str:
