@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from farm.repro.reached import Reached
-from farm.repro.understanding import Understanding
+from farm.repro.understanding import CONCEPTS, Understanding
 
 # What the subjects of a report weigh beside its functions, by a function that only runs there and by a stack's word.
 _SUBJECT, _STACK = 2.0, 3.0
+# For each thing on its stack that the report says nothing of, a testcase keeps this much of its fit.
+_UNSAID = 0.95
 # Of a function that nobody reached by that name (inlined, renamed) the weight goes to those that share this much of it.
 _FAMILY_WORDS = 2
 
@@ -22,6 +24,8 @@ class Proposal:
     stacks: tuple[str, ...]
     # Share of what the report names that it exercises, 0 to 1.
     share: float
+    # The same, less for what lies on its stacks and is not in the report; proposals are in this order.
+    fit: float
     # Functions of the report that it reaches, the weightiest first, and subjects.
     because: tuple[str, ...]
     flavor: str
@@ -32,6 +36,8 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
     rarity = _rarity(reached)
     wanted = _wanted(report, reached, rarity)
     stacks = _stack_words(report, reached)
+    unsaid = {word for one in CONCEPTS for word in one.stack} - {
+        word for subject in report.subjects for word in subject.stack}
     total = sum(wanted.values()) + sum(stacks.values())
     best: dict[str, Proposal] = {}
     for testcase, functions in reached.functions.items():
@@ -39,14 +45,15 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
         hits = {name: weight for name, weight in wanted.items() if name in functions}
         words = {word: weight for word, weight in stacks.items() if _has(text, word)}
         score = sum(hits.values()) + sum(words.values())
+        share = score / total if total else 0.0
         named = sorted(hits, key=lambda name: (-hits[name], name))[:4]
-        proposal = Proposal(
-            testcase, reached.stacks[testcase], score / total if total else 0.0, (*named, *words),
-            _flavor(report, (flavors or {}).get(testcase.partition("[")[0], ())))
         place = testcase.partition("[")[0]
-        if proposal.share > 0 and (place not in best or best[place].share < proposal.share):
+        proposal = Proposal(
+            testcase, reached.stacks[testcase], share, share * _UNSAID ** sum(_has(text, word) for word in unsaid),
+            (*named, *words), _flavor(report, (flavors or {}).get(place, ())))
+        if share > 0 and (place not in best or best[place].fit < proposal.fit):
             best[place] = proposal
-    return sorted(best.values(), key=lambda one: (-one.share, one.testcase))
+    return sorted(best.values(), key=lambda one: (-one.fit, one.testcase))
 
 
 def _flavor(report: Understanding, possible: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from farm.cli.reproduce import candidates
 from farm.repro.ranking import Proposal
 from farm.repro.understanding import understand
 
-PROPOSALS = [Proposal("a.py::test", (), 0.9, (), "base"), Proposal("b.py::test", (), 0.5, (), "base")]
+PROPOSALS = [Proposal("a.py::test", (), 0.9, 0.9, (), "base"), Proposal("b.py::test", (), 0.5, 0.5, (), "base")]
 
 
 def test_checks_that_cost_time_come_after_everything_was_tried_without_them():

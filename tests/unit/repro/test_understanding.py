@@ -84,6 +84,18 @@ def test_a_function_that_was_inlined_speaks_for_its_family():
     assert first[0].testcase == "b.py::test_zswap"
 
 
+def test_of_two_that_reach_the_same_the_one_without_layers_of_its_own_comes_first():
+    known = MEASURED.functions["a.py::test_crypt[y]"]
+    functions = {**MEASURED.functions, "a.py::test_a": known, "b.py::test_b": known}
+    stacks = {**MEASURED.stacks, "a.py::test_a": ("data / luks2:integrity=hmac-sha256 / xfs",),
+              "b.py::test_b": ("data / luks2",)}
+    reached = Reached(functions, stacks, dict.fromkeys(functions, "6.12"))
+    order = [one.testcase for one in rank(understand(OOPS, reached.known), reached)]
+    assert order.index("b.py::test_b") < order.index("a.py::test_a")
+    order = [one.testcase for one in rank(understand(OOPS + "with dm-integrity on XFS", reached.known), reached)]
+    assert order.index("a.py::test_a") < order.index("b.py::test_b")
+
+
 def test_the_words_of_a_stack_tell_what_functions_cannot():
     proposals = rank(understand("DM_CRYPT_FORCE_INLINE makes crypt_convert() fail"), MEASURED)
     assert proposals[0].testcase == "a.py::test_crypt[y]"
