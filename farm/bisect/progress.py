@@ -71,7 +71,7 @@ class Progress:
 
     def answered(self, step: Step) -> None:
         sure = f", {step.confidence:.1%} sure" if step.answer is not Answer.SKIP else ""
-        self._say(f"  {step.answer.value}: {step.commit[:12]}{sure} ({visible(step.why)})")
+        self._say(f"  {step.answer.value}: {step.commit[:12]}{sure}" + (f" ({visible(step.why)})" if step.why else ""))
 
 
 class HistoryProgress(Progress):

@@ -20,6 +20,7 @@ class Conclusion:
     """What the runs of one revision amount to."""
 
     answer: Answer
+    # "" when the runs alone tell.
     why: str = ""
 
 
@@ -38,7 +39,7 @@ def conclude(runs: Iterable[Run], needed: int) -> Conclusion | None:
         return Conclusion(Answer.SKIP, f"no build: {titles[Seen.NO_BUILD]}")
     clean, failed = seen.count(Seen.NO_BUG), sum(one in _UNDECIDED for one in seen)
     if clean >= max(needed, failed + 1):
-        return Conclusion(Answer.NO_BUG, f"{clean} run{'s' if clean > 1 else ''} without the bug")
+        return Conclusion(Answer.NO_BUG)
     if failed >= ATTEMPTS and failed >= clean:
         last = next(run for run in reversed(listed) if run.seen in _UNDECIDED)
         return Conclusion(Answer.SKIP, f"{last.seen.value}: {last.title}")

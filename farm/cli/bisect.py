@@ -115,7 +115,7 @@ def log(directory: Path) -> None:
     for step in journal.steps.values():
         # In one line: git would obey one that begins with its name, and whoever crashed may have written it.
         why = visible(" ".join(step.why.split()))
-        click.echo(f"# {step.commit[:12]} {step.answer.value}: {why}")
+        click.echo(f"# {step.commit[:12]} {step.answer.value}" + (f": {why}" if why else ""))
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
         click.echo(visible(line) if line.startswith("#") else line)
 
