@@ -14,12 +14,39 @@ for (`Judgement.undecided`).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, islice
 
 from farm.model import Outcome
 from farm.nightly import statistics
 from farm.results.values import CellRow, Change, Series, VerdictRow
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How runs ended."""
+
+    # Signature -> how many failed with it.
+    failures: Mapping[str, int]
+    passes: int
+    # All of them.
+    runs: int
+
+    @classmethod
+    def of(cls, cells: Sequence[CellRow]) -> "Tally":
+        outcomes = Counter((cell.outcome, cell.signature) for cell in cells)
+        failures = {signature: count for (outcome, signature), count in outcomes.items() if outcome is Outcome.FAIL}
+        return cls(failures, sum(count for (outcome, _), count in outcomes.items() if outcome is Outcome.PASS),
+                   len(cells))
+
+    def by(self, signature: str) -> tuple[int, int]:
+        """Failures with a signature, and passes; other failures say nothing of this one."""
+        return self.failures.get(signature, 0), self.passes
+
+
+_NOTHING = Tally({}, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -38,17 +65,17 @@ class Past:
     def failing(self) -> bool:
         return self.last is not None and self.last.change.failing
 
-    @property
-    def baseline(self) -> tuple[CellRow, ...]:
+    @cached_property
+    def baseline(self) -> Tally:
         """Judged runs while nothing was broken: since the last fix, until it broke again."""
         until = self.broke if self.failing else None
-        return tuple(cell for run, cell in self.cells
-                     if cell.judged and run >= self.fixed and (until is None or run < until))
+        return Tally.of([cell for run, cell in self.cells
+                         if cell.judged and run >= self.fixed and (until is None or run < until)])
 
-    @property
-    def since_broken(self) -> tuple[CellRow, ...]:
+    @cached_property
+    def since_broken(self) -> Tally:
         """Judged runs since it is failing."""
-        return tuple(cell for run, cell in self.cells if cell.judged and run >= self.broke)
+        return Tally.of([cell for run, cell in self.cells if cell.judged and run >= self.broke])
 
 
 @dataclass(frozen=True)
@@ -98,11 +125,11 @@ def _unjudged(series: Series, tonight: Sequence[CellRow], past: Past, absent: st
 
 def _failed(series: Series, judged: Sequence[CellRow], failed: Sequence[CellRow], past: Past, most: int) -> Judgement:
     signature, failures = Counter(cell.signature for cell in failed).most_common(1)[0]
-    known = {cell.signature for cell in past.since_broken if cell.outcome is Outcome.FAIL} if past.failing else set()
+    known = past.since_broken.failures if past.failing else {}
     if same := next((cell.signature for cell in failed if cell.signature in known), ""):
         return Judgement(_verdict(series, Change.STILL, judged, same, earlier=past.since_broken))
     passes = sum(cell.outcome is Outcome.PASS for cell in judged)
-    earlier = _count(past.baseline, signature)
+    earlier = past.baseline.by(signature)
     weight = statistics.weigh(failures - 1, passes, *earlier)
     usual = _verdict(series, Change.FLAKY, judged, signature, earlier=past.baseline)
     if past.failing:
@@ -122,7 +149,7 @@ def _failed(series: Series, judged: Sequence[CellRow], failed: Sequence[CellRow]
 def _passed_though_failing(series: Series, judged: Sequence[CellRow], past: Past, most: int) -> Judgement:
     assert past.last is not None
     signature = past.last.signature
-    earlier = _count(past.since_broken, signature)
+    earlier = past.since_broken.by(signature)
     doubt = statistics.still_there(len(judged), *earlier)
     if doubt <= statistics.FIXED:
         fixed = _verdict(series, Change.FIXED, judged, signature, than=past.since_broken)
@@ -132,24 +159,19 @@ def _passed_though_failing(series: Series, judged: Sequence[CellRow], past: Past
     return Judgement(replace(still, title=past.last.title, why=why), undecided=len(judged) - 1 < most)
 
 
-def _count(cells: Sequence[CellRow], signature: str) -> tuple[int, int]:
-    """Failures with a signature, and passes; other failures say nothing of this one."""
-    return (sum(cell.outcome is Outcome.FAIL and cell.signature == signature for cell in cells),
-            sum(cell.outcome is Outcome.PASS for cell in cells))
-
-
 def _verdict(
-    series: Series, change: Change, judged: Sequence[CellRow], signature: str, *, earlier: Sequence[CellRow] = (),
-    than: Sequence[CellRow] | None = None,
+    series: Series, change: Change, judged: Sequence[CellRow], signature: str, *, earlier: Tally = _NOTHING,
+    than: Tally | None = None,
 ) -> VerdictRow:
     """The rate is that of tonight and `earlier` together; `than` is only told of."""
-    failures, passes = _count([*judged, *earlier], signature)
-    tonight = _count(judged, signature)
+    failed, passed = Tally.of(judged).by(signature)
+    failed_before, passed_before = earlier.by(signature)
+    failures, passes = failed + failed_before, passed + passed_before
     title = next((cell.title for cell in judged if cell.outcome is Outcome.FAIL and cell.signature == signature), "")
     before = than if than is not None else earlier
-    why = f"failed {tonight[0]} of {len(judged)} runs" if signature else ""
+    why = f"failed {failed} of {len(judged)} runs" if signature else ""
     if signature:
-        why += f", {_count(before, signature)[0]} of {len(before)} before" if before else ", none before"
+        why += f", {before.by(signature)[0]} of {before.runs} before" if before.runs else ", none before"
     low, high = statistics.interval(failures, failures + passes)
     return VerdictRow(
         series, change, signature, title, failures=failures, runs=failures + passes,
@@ -159,9 +181,10 @@ def _verdict(
 def _slower(judged: Sequence[CellRow], past: Past) -> float:
     """By how much it is slower than on the same host before."""
     host, accelerator = judged[-1].host, judged[-1].accelerator
-    cells = [*reversed(judged), *(cell for _, cell in past.cells)]
-    seconds = [cell.seconds for cell in cells
-               if cell.outcome is Outcome.PASS and (cell.host, cell.accelerator) == (host, accelerator)]
     if judged[-1].outcome is not Outcome.PASS:
         return 0.0
+    cells = chain(reversed(judged), (cell for _, cell in past.cells))
+    comparable = (cell.seconds for cell in cells
+                  if cell.outcome is Outcome.PASS and (cell.host, cell.accelerator) == (host, accelerator))
+    seconds = list(islice(comparable, statistics.LATEST + statistics.EARLIER))
     return round(statistics.slower(seconds[:statistics.LATEST], seconds[statistics.LATEST:]), 2)
