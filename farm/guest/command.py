@@ -70,11 +70,14 @@ class Command:
             channel = start(self._line(), self.deadline, self.guard)
             try:
                 status = self._pump(channel)
+            except EOFError as problem:  # paramiko's, of a connection that breaks while something is sent
+                raise self._broken() from problem
             except BaseException:
                 self._kill(start)
                 raise
             finally:
-                channel.close()
+                with suppress(EOFError):
+                    channel.close()
         except BaseException as problem:
             error = str(problem) or repr(problem)
             raise
@@ -167,11 +170,14 @@ class Command:
             raise HangError(f"`{printable(self.command)}` did not end within {self.deadline.seconds:.0f} s"
                             + (f". It last said:\n{said}" if said else "."))
         if not channel.get_transport().is_active():
-            raise ConnectionLostError(f"The ssh connection to the guest broke while `{printable(self.command)}` ran.")
+            raise self._broken()
+
+    def _broken(self) -> ConnectionLostError:
+        return ConnectionLostError(f"The ssh connection to the guest broke while `{printable(self.command)}` ran.")
 
     def _kill(self, start: Open) -> None:
         if self._group:
-            with suppress(FarmError):
+            with suppress(FarmError, EOFError):
                 channel = start(f"kill -s KILL -- -{self._group}", Deadline(KILL_SECONDS), lambda: None)
                 channel.status_event.wait(KILL_SECONDS)
                 channel.close()

@@ -3,9 +3,14 @@
 import socket
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import paramiko
+
+# What a thread gets that writes to a channel when its client has gone: paramiko tells of a broken connection by
+# EOFError (Packetizer.write_all), of a closed channel by OSError.
+_GONE = (OSError, EOFError)
 
 
 class Sshd:
@@ -74,6 +79,15 @@ class _Login(paramiko.ServerInterface):
 
 
 def _execute(channel: paramiko.Channel, command: bytes) -> None:
+    """As sshd does, begin when the client was told that the command is started: nothing of it may come before that.
+
+    The farm sends input, or its end, when it was told so.
+    """
+    with suppress(*_GONE):
+        _run(channel, command, channel.recv(65536))
+
+
+def _run(channel: paramiko.Channel, command: bytes, data: bytes) -> None:
     child = subprocess.Popen(
         ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True)
@@ -81,33 +95,29 @@ def _execute(channel: paramiko.Channel, command: bytes) -> None:
         threading.Thread(target=_copy, args=(child.stdout, channel.sendall), daemon=True),
         threading.Thread(target=_copy, args=(child.stderr, channel.sendall_stderr), daemon=True),
     ]
-    threading.Thread(target=_feed, args=(channel, child), daemon=True).start()
+    threading.Thread(target=_feed, args=(channel, child, data), daemon=True).start()
     for pump in pumps:
         pump.start()
     for pump in pumps:
         pump.join()
     status = child.wait()
-    try:
-        if status >= 0:
-            channel.send_exit_status(status)
-        channel.close()
-    except OSError:
-        pass
+    if status >= 0:
+        channel.send_exit_status(status)
+    channel.close()
 
 
 def _copy(source, write) -> None:
     try:
         while data := source.read1(65536):
             write(data)
-    except OSError:
+    except _GONE:
         source.close()
 
 
-def _feed(channel: paramiko.Channel, child: "subprocess.Popen[bytes]") -> None:
-    try:
-        while data := channel.recv(65536):
+def _feed(channel: paramiko.Channel, child: "subprocess.Popen[bytes]", data: bytes) -> None:
+    with suppress(*_GONE):
+        while data:
             child.stdin.write(data)
             child.stdin.flush()
+            data = channel.recv(65536)
         child.stdin.close()
-    except OSError:
-        pass

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -157,6 +158,15 @@ def test_a_broken_connection(ssh, server):
         ssh.run(["sleep", "60"], deadline=Deadline(60))
     with pytest.raises(ConnectionLostError, match="is gone"):
         ssh.run(["true"], deadline=Deadline(10))
+
+
+def test_a_connection_that_breaks_while_input_is_sent(ssh):
+    def out(_):
+        with suppress(OSError):  # from the second time on
+            ssh._transport.sock.shutdown(socket.SHUT_WR)
+
+    with pytest.raises(ConnectionLostError, match="broke while `cat` ran"):
+        ssh.run(["cat"], deadline=Deadline(60), input=bytes(4_000_000), out=out)
 
 
 def test_a_shell_gone_mad(ssh, monkeypatch):
