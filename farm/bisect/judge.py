@@ -118,8 +118,10 @@ class FarmJudge:
         if ended.status == _REQUEST:
             raise UserError(ended.said)
         # Before the failure that is searched is known, every failure is it.
-        shown = told(ended, symptom.covers if symptom else lambda _: True, booted=self._boots and symptom is None)
-        where = next((cell.directory for cell in trial.cells(ended) if cell.directory), None)
+        cells = trial.cells(ended)
+        shown = told(ended, cells, symptom.covers if symptom else lambda _: True,
+                     booted=self._boots and symptom is None)
+        where = next((cell.directory for cell in cells if cell.directory), None)
         relative = str(where.parent.relative_to(self._directory.absolute())) if where else ""
         return Run(commit, shown.seen, shown.title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
 

@@ -5,12 +5,12 @@ is meant they say themselves, of each single one: by the symptom of a bisection 
 report (`farm/repro/likeness.py`). Where it is looked for, and what a run says without it, is the same for all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from farm.bisect.values import Seen
 from farm.model import Finding, Outcome, Verdict
-from farm.trial import CellResult, Ended, cells
+from farm.trial import CellResult, Ended
 from farm.verdict import Cause, named
 
 # Whether a failure is the one that is meant.
@@ -59,13 +59,12 @@ def classify(made: Iterable[CellResult], meant: Meant, *, booted: bool = False) 
     return Shown(Seen.UNASKED, None, "no testcase ran")
 
 
-def told(ended: Ended, meant: Meant, *, booted: bool = False) -> Shown:
-    """What a `farm run` that has ended shows, as `classify` has it.
+def told(ended: Ended, made: Sequence[CellResult], meant: Meant, *, booted: bool = False) -> Shown:
+    """What a `farm run` that has ended shows by the cells that it made, as `classify` has it.
 
     One that tells of no cell and yet did not end as it should was killed, by a host out of memory say: no word on the
     kernel.
     """
-    ran = cells(ended)
-    if not ran and ended.status not in (Verdict.GOOD, Verdict.SKIP):
+    if not made and ended.status not in (Verdict.GOOD, Verdict.SKIP):
         return Shown(Seen.HOST, None, ended.said or f"farm run ended with status {ended.status}")
-    return classify(ran, meant, booted=booted)
+    return classify(made, meant, booted=booted)

@@ -6,7 +6,7 @@ from farm.bisect.judge import of_build
 from farm.bisect.shown import classify, told
 from farm.bisect.values import Build, Seen, Symptom, parse_symptom
 from farm.model import Finding, Outcome
-from farm.trial import CellResult, Ended
+from farm.trial import CellResult, Ended, cells
 from farm.verdict import Cause, named
 
 PANIC = Finding("panic", "kernel panic: no in crypt_map", "crypt_map", signature="s1")
@@ -74,7 +74,8 @@ def test_when_every_failure_is_it_the_one_that_ended_the_testcase_is():
     (0, {"cells": [{"testcase": "a", "outcome": "pass", "title": "", "directory": ""}]}, Seen.NO_BUG)])
 def test_a_run_that_was_killed_says_nothing_of_the_kernel(tmp_path, status, answer, seen):
     (tmp_path / "log").write_text("kernel   6.12 base (cached)\n")
-    assert told(Ended(status, answer, tmp_path / "log", 1.0, stopped=False), lambda _: True).seen is seen
+    ended = Ended(status, answer, tmp_path / "log", 1.0, stopped=False)
+    assert told(ended, cells(ended), lambda _: True).seen is seen
 
 
 def test_a_kernel_that_does_not_boot_is_bad_only_where_that_is_asked_for():
