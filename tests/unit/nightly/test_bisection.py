@@ -1,5 +1,6 @@
 """Which new failures are bisected, and how."""
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,14 @@ def test_a_bisection_that_cannot_be_made_is_a_sentence(tmp_path):
     assert "no-tree" in said
 
 
-def test_a_bisection_ends_with_the_time_budget(tmp_path):
-    said = bisect(FOUND, PLAN.kernel("main"), "test_luks2.py", [], tmp_path, deadline=Deadline(0), tick=lambda: None)
+def test_a_bisection_ends_with_the_time_budget(tmp_path, monkeypatch):
+    # It waits for git for ever, so that nothing but the budget ends it.
+    git = tmp_path / "bin/git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nexec sleep 3600\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    kernel = PLAN.kernel("main").model_copy(update={"tree": tmp_path})
+    said = bisect(FOUND, kernel, "test_luks2.py", [], tmp_path, deadline=Deadline(0), tick=lambda: None)
     assert "the time budget is spent; `farm bisect resume" in said.sentence
     assert said.culprit == ""
