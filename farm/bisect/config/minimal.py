@@ -8,7 +8,7 @@ merely shows nothing.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from farm.bisect.values import Answer
 
@@ -50,11 +50,10 @@ def step(options: Sequence[str], known: Known) -> Step:
 
 def _parts(left: Sequence[str], parts: int) -> Iterator[tuple[tuple[str, ...], int]]:
     """Each part of what is left, then each rest without one of them; and into how many parts to cut that next."""
-    ends = [len(left) * number // parts for number in range(parts + 1)]
-    cuts = [(left[:begin], left[begin:end], left[end:]) for begin, end in pairwise(ends)]
-    yield from ((tuple(part), 2) for _, part, _ in cuts)
+    cuts = [*pairwise(len(left) * number // parts for number in range(parts + 1))]
+    yield from ((tuple(left[begin:end]), 2) for begin, end in cuts)
     if parts > 2:  # of two halves, each is the rest of the other
-        yield from ((tuple(chain(before, after)), parts - 1) for before, _, after in cuts)
+        yield from (((*left[:begin], *left[end:]), parts - 1) for begin, end in cuts)
 
 
 def guards(minimal: Sequence[str]) -> list[Options]:
