@@ -58,6 +58,7 @@ def test_commands_and_options_complete(shell, words, found):
 def test_a_pipe_gets_no_colours(argv, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "farm", *argv], capture_output=True, check=False, timeout=60, cwd=tmp_path,
-        input=b"crypt_convert() hangs in dm-crypt\n", env={**os.environ, "TERM": "xterm-256color"})
+        input=b"crypt_convert() hangs in dm-crypt\n",
+        env={**os.environ, "TERM": "xterm-256color", "FARM_CACHE": str(tmp_path)})
     assert done.stdout
     assert b"\x1b" not in done.stdout + done.stderr

@@ -9,7 +9,8 @@ from farm.verdict import Cause
 CELL = Cell(KernelId("debian:linux-source-6.12", "6.12.117-farm", "base"), Machine(), "test_pi.py::test_it")
 
 
-def test_a_command_answers_in_json(tmp_path):
+def test_a_command_answers_in_json(tmp_path, monkeypatch):
+    monkeypatch.setenv("FARM_CACHE", str(tmp_path / "cache"))
     ended = trial.Command(["cache", "list", "--json"], tmp_path / "log").wait()
     assert ended.status == 0
     assert ended.answer is not None

@@ -1,5 +1,6 @@
 """Standard streams that are closed, full or gone: a message and a status of the host's, never a traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ FARM = f"{sys.executable} -m farm"
 
 
 def _shell(line: str, where: Path) -> tuple[int, str]:
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False, cwd=where)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False, cwd=where,
+                          env={**os.environ, "FARM_CACHE": str(where / "cache")})
     return done.returncode, done.stdout + done.stderr
 
 
