@@ -2,30 +2,33 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from farm.host.workdir import data_directory
+from tests.cli.warm import Warm
 
 # A text that speaks of dm-crypt, which is all that a report has to do.
 MENTION = str(data_directory("testcases") / "mutants/dm-crypt-null-callback.patch")
 
 
+@pytest.fixture(scope="module")
+def warm():
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def farm(tmp_path):
+def farm(tmp_path, warm):
     """Runs the real command in an empty directory with a cache and a temporary directory of its own."""
     for name in ("cache", "tmp", "here"):
         (tmp_path / name).mkdir()
 
     def run(*argv, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "farm", *argv], check=False, capture_output=True, text=True, timeout=60,
-            cwd=tmp_path / "here",
-            env={**os.environ, "FARM_CACHE": str(tmp_path / "cache"), "FARM_TMPDIR": str(tmp_path / "tmp"),
-                 **environment},
-        )
+        own = {"FARM_CACHE": str(tmp_path / "cache"), "FARM_TMPDIR": str(tmp_path / "tmp")}
+        return warm.run(argv, tmp_path / "here", {**os.environ, **own, **environment})
 
     yield run
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -5,7 +5,8 @@ stands; parts on floors 2 and 4 are siblings that never import each other.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,29 @@ def name_of(path: Path) -> str:
 def test_no_import_runs_upward(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert objections(source, name_of(path), is_package=path.name == "__init__.py") == []
+
+
+def needs(path: Path, files: Collection[str]) -> set[str]:
+    """Those of our modules, `files`, that have to be there before this one can be."""
+    module = name_of(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {name for _, name in imported(ast.unparse(node), package)}
+            if isinstance(node, ast.ImportFrom):
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names & set(files) if not f"{package}.".startswith(f"{name}.")}
+    packages = {name.rsplit(".", depth)[0] for name in found for depth in range(1, name.count(".") + 1)}
+    return found | {name for name in packages if not f"{module}.".startswith(f"{name}.")}
+
+
+def test_no_module_needs_itself() -> None:
+    """So that each can be imported first: every command is, in a process of its own."""
+    paths = {name_of(path): path for path in FARM.rglob("*.py")}
+    graph = {module: needs(path, paths) for module, path in paths.items()}
+    assert graph["farm.options"] >= {"farm.kernel", "farm.errors"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "testcases").rglob("*.py")), ids=name_of)
