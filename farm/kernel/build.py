@@ -19,8 +19,8 @@ from farm.host.tools import TOOLS, Tool, apt_line, missing, packages_of
 from farm.host.workdir import Workdir
 from farm.kernel import patches, sources, trees
 from farm.kernel.compile import compile_kernel
+from farm.kernel.config import Fragment
 from farm.kernel.configure import configure
-from farm.kernel.flavors import Fragment, compose, load
 from farm.kernel.git import Repository
 from farm.kernel.make import Make
 from farm.kernel.values import BuildRequest, Kernel, Progress, Report, ignore
@@ -80,6 +80,9 @@ class Plan:
 
 def plan(request: BuildRequest, workdir: Workdir) -> Plan:
     """Find out what the request means. Raises UserError. Takes a fraction of a second and no lock."""
+    # Every command that may build imports this module; pydantic and jinja2 are for those that do.
+    from farm.kernel.flavors import compose, load  # noqa: PLC0415
+
     fragments = compose(request.flavor, request.overrides, request.config_dirs)
     source = sources.resolve(request, workdir)
     output = load(request.config_dirs)[request.flavor].output

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from farm.errors import UserError
 
@@ -31,6 +32,16 @@ class Wanted:
     def line(self) -> str:
         """As a line of a .config."""
         return f"# CONFIG_{self.symbol} is not set" if self.value == OFF else f"CONFIG_{self.symbol}={self.value}"
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A template, rendered."""
+
+    name: str
+    # Where the template lies.
+    path: Path
+    wanted: tuple[Wanted, ...]
 
 
 @dataclass(frozen=True)

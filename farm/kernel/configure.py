@@ -12,8 +12,7 @@ from farm.deadline import Deadline
 from farm.errors import BuildError, UserError
 from farm.host import process
 from farm.kernel import explain, git
-from farm.kernel.config import Difference, Wanted, differences, effective, parse_config, unmentioned
-from farm.kernel.flavors import Fragment
+from farm.kernel.config import Difference, Fragment, Wanted, differences, effective, parse_config, unmentioned
 from farm.kernel.make import Make
 from farm.kernel.trees import Tree
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from farm.errors import UserError
 from farm.host.workdir import data_directory
-from farm.kernel.config import Wanted, parse_fragment, parse_override
+from farm.kernel.config import Fragment, parse_fragment, parse_override
 
 FILE = "flavors.toml"
 SUFFIX = ".config.j2"
@@ -52,16 +52,6 @@ class Flavor:
     variables: Mapping[str, Scalar]
     # Name of the kept `O=` directory: its own, or that of a flavor from which it differs in little.
     output: str
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """A template, rendered."""
-
-    name: str
-    # Where the template lies.
-    path: Path
-    wanted: tuple[Wanted, ...]
 
 
 def directories(config_dirs: Sequence[Path]) -> list[Path]:

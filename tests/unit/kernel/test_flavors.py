@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from farm.errors import UserError
-from farm.kernel.config import effective
-from farm.kernel.flavors import Fragment, compose, load
+from farm.kernel.config import Fragment, effective
+from farm.kernel.flavors import compose, load
 
 SHIPPED = {"base", "lockdep", "kasan", "kmemleak", "debuginfo", "trace", "debug"}
 
