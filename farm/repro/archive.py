@@ -45,6 +45,9 @@ MOST_FILES = 2000
 MOST_BYTES = 24 << 30
 # Read at a time; a header of the archive that wants more at once is none of ours.
 _PIECE = 1 << 20
+# Read between two files. A list of the holes in a file goes on for as long as the archive does, and tarfile keeps it all
+# in memory (_proc_gnusparse_10, _proc_sparse).
+_HEADERS = 64 << 10
 _EXECUTABLE = frozenset({"replay.sh"})
 
 
@@ -54,6 +57,8 @@ class _Bounded(io.RawIOBase):
     def __init__(self, stream: gzip.GzipFile, most: int) -> None:
         self._stream = stream
         self._most = most
+        # Bytes that may still be read until somebody says otherwise.
+        self.left = _HEADERS
 
     def readable(self) -> bool:
         return True
@@ -62,8 +67,9 @@ class _Bounded(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= _PIECE or self._stream.tell() + size > self._most + _PIECE:
+        if size is None or not 0 <= size <= min(_PIECE, self.left) or self._stream.tell() + size > self._most + _PIECE:
             raise _HostileError("it is larger, or has larger headers, than any bundle")
+        self.left -= size
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -178,7 +184,8 @@ def _opened(bundle: Path) -> Iterator[Iterator[tuple[tarfile.TarInfo, Iterator[b
             yield _members(_Bounded(stream, MOST_BYTES))
     except _HostileError as error:
         raise UserError(f"{bundle} is refused: {error}. Nothing of it was run.") from error
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeError, ValueError, LookupError,
+            RecursionError) as error:  # the last two: tarfile, of a list of holes that ends early and of nested headers
         raise UserError(f"{bundle} is no bundle of the farm, or it is damaged: {error}.") from error
     except OSError as error:
         raise UserError(f"{bundle} cannot be unpacked: {error.strerror or error}.") from error
@@ -188,7 +195,9 @@ def _members(stream: _Bounded) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (member := tar.next()) is not None:
             file = tar.extractfile(member) if member.isreg() else None
+            stream.left = max(0, member.size) + _PIECE
             yield member, iter(lambda file=file: file.read(_PIECE) if file else b"", b"")  # type: ignore[misc]
+            stream.left = _HEADERS
 
 
 def _kind(member: tarfile.TarInfo) -> str:

@@ -182,6 +182,51 @@ def test_a_header_of_gigabytes_is_not_read_into_memory(files, tmp_path):
     tracemalloc.stop()
 
 
+def header(name, kind, size=0, content=b""):
+    about = tarfile.TarInfo(name)
+    about.type, about.size = kind, size or len(content)
+    return about.tobuf(tarfile.GNU_FORMAT) + content.ljust(-len(content) % 512 + len(content), b"\0")
+
+
+def holes():
+    """A file whose list of holes, by the words of its extended header, has no end."""
+    words = b"".join(f"{len(word) + 3} {word}".encode() for word in (
+        "GNU.sparse.major=1\n", "GNU.sparse.minor=0\n", "GNU.sparse.name=config\n"))
+    return header("x", tarfile.XHDTYPE, content=words) + header("config", tarfile.REGTYPE, 1 << 30) + b"900000000\n"
+
+
+def old_holes():
+    """The same as GNU tar once wrote it: a flag in each list says that another follows."""
+    first = bytearray(header("config", tarfile.GNUTYPE_SPARSE, 512))
+    first[482] = 1
+    first[148:156] = b"%06o\0 " % (256 + sum(first[:148]) + sum(first[156:512]))
+    return bytes(first)
+
+
+@pytest.mark.parametrize(("start", "more"), [
+    (holes, b"1\n" * (2 << 20)), (old_holes, (b"00000000001\0" * 42 + b"\1").ljust(512, b"\0") * 8000)])
+def test_a_list_of_holes_without_an_end_is_not_read_into_memory(tmp_path, start, more):
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(start() + more))
+    (tmp_path / "u").mkdir()
+    tracemalloc.start()
+    with pytest.raises(UserError, match="larger headers"):
+        unpack(path, tmp_path / "u")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("archive", [
+    header("././@LongLink", tarfile.GNUTYPE_LONGNAME, content=b"name\0") * 2000,
+    header("x", tarfile.XHDTYPE, content=b"13 path=abcd\n") * 2000, old_holes()])
+def test_headers_that_tarfile_cannot_take_are_a_sentence(tmp_path, archive):
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(archive))
+    (tmp_path / "u").mkdir()
+    with pytest.raises(UserError, match=r"larger headers|no bundle of the farm"):
+        unpack(path, tmp_path / "u")
+
+
 def test_more_files_than_any_run_has(files, refused, monkeypatch):
     monkeypatch.setattr(archive, "MOST_FILES", 5)
     assert "more than any bundle" in refused(files.items())
