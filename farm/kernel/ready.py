@@ -1,6 +1,7 @@
 """A kernel image that somebody else built."""
 
 import hashlib
+import re
 import struct
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from farm.model import KernelId
 # version string, less 0x200.
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _VERSION_AT, _VERSION_BASE = 0x20E, 0x200
+# A release as the kernel's own makefile allows it, at most 64 characters; whoever made the image wrote this.
+_RELEASE = re.compile(rb"\s*([A-Za-z0-9][A-Za-z0-9._+~-]{0,63})(?:\s|\Z)")
 
 
 def ready_image(path: Path) -> Kernel:
@@ -20,7 +23,7 @@ def ready_image(path: Path) -> Kernel:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"--kernel-image {path}: {error.strerror}.") from error
-    if data[_MAGIC_AT:_MAGIC_AT + 4] != _MAGIC:
+    if data[_MAGIC_AT:_MAGIC_AT + 4] != _MAGIC or len(data) < _VERSION_AT + 2:
         hint = " It is an ELF file: name arch/x86/boot/bzImage instead of vmlinux." if data[:4] == b"\x7fELF" else ""
         raise UserError(f"--kernel-image {path} is no bzImage: it has no x86 boot header.{hint}")
     digest = hashlib.sha256(data).hexdigest()
@@ -34,4 +37,5 @@ def release_of(data: bytes) -> str:
     if offset == 0:
         return ""
     text = data[offset + _VERSION_BASE:offset + _VERSION_BASE + 512].split(b"\0")[0]
-    return (text.decode(errors="replace").split() or [""])[0]
+    match = _RELEASE.match(text)
+    return match[1].decode() if match else ""

@@ -45,8 +45,8 @@ MOST_FILES = 2000
 MOST_BYTES = 24 << 30
 # Read at a time; a header of the archive that wants more at once is none of ours.
 _PIECE = 1 << 20
-# Read between two files. A list of the holes in a file goes on for as long as the archive does, and tarfile keeps it all
-# in memory (_proc_gnusparse_10, _proc_sparse).
+# Read between two files. A list of the holes in a file goes on for as long as the archive does, and tarfile keeps all
+# of it in memory (_proc_gnusparse_10, _proc_sparse).
 _HEADERS = 64 << 10
 _EXECUTABLE = frozenset({"replay.sh"})
 

@@ -39,7 +39,9 @@ def replay_script(
     values = {
         "TITLE": _comment(manifest.title or "a testcase that passed"),
         "TESTCASE": _comment(manifest.cell.testcase),
-        "RELEASE": _comment(manifest.cell.kernel.release),
+        "KERNEL": _comment(manifest.cell.kernel.release),
+        # What a bzImage says of itself, when it was a ready one.
+        "RELEASE": shlex.quote(_comment(manifest.cell.kernel.release)),
         "KERNEL_DIGEST": manifest.files[KERNEL].sha256 if KERNEL in manifest.files else "",
         "QEMU": _qemu(manifest),
         "KVM": shlex.join(ACCELERATORS["kvm"]), "TCG": shlex.join(ACCELERATORS["tcg"]),
@@ -67,7 +69,9 @@ def pattern_of(finding: Mapping[str, Any] | None) -> str:
     text = str(finding.get("text", "")) if finding else ""
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")[:200]
     quoted = re.sub(r"([][(){}.*+?^$|\\])", r"\\\1", first)
-    return re.sub(r"\b(0x)?[0-9a-f]*[0-9][0-9a-f]*\b", "[0-9a-fx]+", quoted)
+    # The script is read before it is run: nothing that a terminal obeys may stand in it.
+    plain = re.sub(r"[^ -~]+", ".*", quoted)
+    return re.sub(r"\b(0x)?[0-9a-f]*[0-9][0-9a-f]*\b", "[0-9a-fx]+", plain)
 
 
 def _qemu(manifest: Manifest) -> str:

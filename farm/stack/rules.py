@@ -210,7 +210,7 @@ def above(layer: Layer, ground: Ground) -> Ground:
 
 def bottom(namespace: Namespace, release: str = "") -> Ground:
     """The ground that a namespace is; `release` is the kernel's, e.g. `6.12.117-farm`, or empty."""
-    numbers = [int(part) if part.isdigit() else 0 for part in release.split(".")[:2]]
+    numbers = [int(part) if part.isdecimal() else 0 for part in release.split(".")[:2]]
     return Ground(
         block=namespace.block, sectors=namespace.size_mib * 2048, zone=namespace.zone_mib * 2048, pi=namespace.pi,
         ms=namespace.ms, kernel=(numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0),

@@ -34,8 +34,16 @@ def test_an_image_without_a_version_string(tmp_path: Path) -> None:
     assert ready_image(path).id.release == ""
 
 
+@pytest.mark.parametrize("said", [b"$(touch${IFS}x)", b"`reboot`", b"6.\xc2\xb2", b"\x1b]0;x\x07", b"6" * 100, b"a\"b"])
+def test_what_no_kernel_calls_itself_is_no_release(tmp_path: Path, said: bytes) -> None:
+    path = tmp_path / "bzImage"
+    path.write_bytes(image(said + b" (me@here) #1 SMP"))
+    assert ready_image(path).id.release == ""
+
+
 @pytest.mark.parametrize(("content", "message"), [
-    (b"", "is no bzImage"), (b"\x7fELF" + bytes(1000), "instead of vmlinux"), (b"x" * 1000, "no x86 boot header")])
+    (b"", "is no bzImage"), (bytes(0x202) + b"HdrS", "is no bzImage"),
+    (b"\x7fELF" + bytes(1000), "instead of vmlinux"), (b"x" * 1000, "no x86 boot header")])
 def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from farm.repro.bundle import write_bundle
 from farm.repro.guestscript import AS_RECORDED, DIFFERENT, INCOMPLETE, guest_script
 from farm.repro.recorded import load
 from farm.repro.replayscript import pattern_of
+from tests.unit.repro.conftest import CELL
 
 
 def command(text, started, seconds=0.1, status=0, **more):
@@ -74,8 +76,10 @@ def test_input_that_was_not_recorded_is_said_before_anything_is_run(tmp_path):
      True),
     ("kernel BUG at mm/slub.c:553!", "kernel BUG at lib/list_debug.c:29!", False),
     ("a.*b [x] (y) $z \\ ^", "a.*b [x] (y) $z \\ ^", True),
+    ("BUG: \x1b]0;me\x07 in ü", "BUG: \x1b]0;me\x07 in ü", True),
 ])
 def test_a_report_is_known_again_by_its_first_line(text, console, matches):
+    assert pattern_of({"text": text}).isprintable()
     found = subprocess.run(["grep", "-qE", "--", pattern_of({"text": f"\n{text}\nmore"})], input=console, text=True,
                            check=False)
     assert found.returncode == (0 if matches else 1)
@@ -115,6 +119,38 @@ def test_replay_sh_says_what_it_lacks(unpacked):
     (unpacked / "guest.ext4").write_bytes(b"")
     (unpacked / "client_key").write_bytes(b"")
     assert "choose kvm or tcg" in lacks(KERNEL="config", ACCEL="xen")
+
+
+def test_nothing_that_a_run_was_told_is_run_by_replay_sh(make_bundle, tmp_path):
+    """The release is what a ready bzImage says of itself, and that may be a stranger's."""
+    hostile = "6.12$(touch hacked)`touch hacked`\";touch hacked;'"
+    kernel = replace(CELL.kernel, release=hostile, flavor="x")
+    (tmp_path / "u").mkdir()
+    unpack(make_bundle(cell=replace(CELL, kernel=kernel)), tmp_path / "u")
+    done = subprocess.run(["./replay.sh"], cwd=tmp_path / "u", capture_output=True, text=True, check=False, timeout=30)
+    assert f"Build {hostile} from the file config" in done.stderr
+    assert not (tmp_path / "u/hacked").exists()
+
+
+def test_replay_sh_shows_nothing_that_a_terminal_obeys(unpacked, tmp_path):
+    """With a QEMU and an ssh whose guest prints just that."""
+    (tmp_path / "bin").mkdir()
+    for name, script in (
+            ("qemu-system-x86_64",
+             "#!/bin/bash\nfor word; do case $word in *path=*) out=${word##*path=};; esac; done\n"
+             "printf 'farm-guest ready\\nBUG: \\033]0;title\\a other\\r\\n' >\"$out\"; exec sleep 60\n"),
+            ("ssh", "#!/bin/bash\ncase $* in *nvme0n1*) echo swap;; *nvme1n1*) echo data;;\n"
+             "*bash*) printf 'a\\033[2Jb\\n';; esac\n")):
+        (tmp_path / "bin" / name).write_text(script)
+        (tmp_path / "bin" / name).chmod(0o755)
+    for name in ("guest.ext4", "client_key"):
+        (unpacked / name).write_bytes(b"")
+    (unpacked / "replay.sh").write_text((unpacked / "replay.sh").read_text().replace("-ge 15", "-ge 0"))
+    done = subprocess.run(["./replay.sh"], cwd=unpacked, capture_output=True, check=False, timeout=60, env={
+        **os.environ, "KERNEL": "config", "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+    assert done.returncode == 3, done.stderr
+    assert b"another report: BUG: ]0;title other\n" in done.stderr
+    assert b"  a[2Jb\n" in done.stderr
 
 
 def test_replay_sh_tells_its_usage(unpacked):
