@@ -14,7 +14,7 @@ from typing import Any
 from farm.model import Outcome, Verdict
 from farm.nightly.matrix import PlannedCell
 from farm.results.directory import RESULT
-from farm.results.values import BUILD, CellRow, Series
+from farm.results.values import BUILD, CellRow, Series, short_signature
 from farm.trial import Ended
 
 # Lines and titles longer than this help nobody.
@@ -55,9 +55,10 @@ def build_row(series: Series, ended: Ended, about: Built | None) -> CellRow:
     row = CellRow(series, Outcome.PASS, seconds=round(ended.seconds, 1), host=platform.node(), at=time.time())
     if about is not None:
         return _with(row, about)
-    title = (ended.said.splitlines() or [f"farm build ended with status {ended.status}"])[0]
+    title = (ended.said.splitlines() or [f"farm build ended with status {ended.status}"])[0][:_MOST_TITLE]
     if ended.status == Verdict.BAD:
-        return replace(row, outcome=Outcome.FAIL, title=title, kind=BUILD, signature=f"{BUILD}:{title}")
+        return replace(
+            row, outcome=Outcome.FAIL, title=title, kind=BUILD, signature=short_signature(f"{BUILD}:{title}"))
     return replace(row, outcome=Outcome.ERROR, title=title)
 
 
@@ -71,7 +72,7 @@ def row_of(
     directory = Path(event["directory"]) if event["directory"] else None
     if directory is None:
         return row if row.outcome is not Outcome.FAIL else replace(
-            row, kind="assertion", signature=f"assertion:{row.title}")
+            row, kind="assertion", signature=short_signature(f"assertion:{row.title}"))
     with suppress(ValueError):
         row = replace(row, directory=str(directory.relative_to(night)))
     try:
@@ -93,7 +94,7 @@ def _detailed(row: CellRow, told: Mapping[str, Any]) -> CellRow:
         stacks="; ".join(cell["stacks"]),
         machine=f"{machine['cpus']} CPUs, {machine['memory_mib']} MiB, {len(machine['namespaces'])} namespaces",
         kind=str(cause.get("kind", "")), function=str(cause.get("function", "")),
-        signature=str(cause.get("signature", ""))[:_MOST_TITLE])
+        signature=short_signature(str(cause.get("signature", ""))))
 
 
 def _with(row: CellRow, about: Built) -> CellRow:

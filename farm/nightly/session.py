@@ -33,9 +33,9 @@ from farm.nightly.unfinished import LOCK, choose, unfinished
 from farm.report.load import ABOUT, FORMATS, write
 from farm.report.site import Site
 from farm.report.values import NightReport
-from farm.results.database import Database
+from farm.results.database import Database, shown
 from farm.results.directory import new_run_directory, write_json
-from farm.results.values import BUILD, RunRow, Series, State
+from farm.results.values import BUILD, MOST_INDEXED, RunRow, Series, State
 
 Say = Callable[[str], None]
 
@@ -90,6 +90,9 @@ def list_testcases(plan: Plan, number: int, base: Path) -> tuple[Listed, ...]:
         raise UserError(f"the plan {plan.name}: testcases.{number}: no testcase has the marks {entry.marks!r}.")
     names = [one.testcase for one in listed]
     for name in names:
+        if len(name) > MOST_INDEXED or not name.isprintable():
+            raise UserError(f"the plan {plan.name}: testcases.{number}: results cannot be kept under {name[:80]!r}, a "
+                            f"name of {len(name)} characters. It takes printable ones, {MOST_INDEXED} at most.")
         if names.count(name) > 1:
             raise UserError(f"the plan {plan.name}: testcases.{number}: two files have a testcase {name}; rename one.")
     return listed
@@ -188,7 +191,9 @@ class Session:
             return known
         revisions = {kernel.name: resolve(kernel.tree, kernel.rev or "HEAD", self._workdir)
                      for kernel in self.plan.kernels if kernel.tree}
-        about = {"plan": self.plan.model_dump(mode="json"), "digest": self.plan.digest, "revisions": revisions,
+        # Run directories travel: the password of a database stays at home.
+        plan = {**self.plan.model_dump(mode="json"), "database": shown(self.plan.database)}
+        about = {"plan": plan, "digest": self.plan.digest, "revisions": revisions,
                  "seed": secrets.randbelow(1 << 30), "started": time.time()}
         write_json(path, about)
         return about

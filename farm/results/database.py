@@ -4,7 +4,8 @@ Recording is idempotent: what a resumed run records again is there once. Two run
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import results_directory
 from farm.results.schema import CELLS, HEAD, RUNS, SERIES, VERDICTS
-from farm.results.values import CellRow, RunRow, Series, State, VerdictRow
+from farm.results.values import CellRow, RunRow, Series, State, VerdictRow, short_signature, storable
 
 FILE = "results.db"
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -56,7 +57,7 @@ class Database:
     @property
     def name(self) -> str:
         """The URL without its password."""
-        return self.url.render_as_string(hide_password=True)
+        return shown(self.url.render_as_string(hide_password=False))
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -71,11 +72,11 @@ class Database:
 
     def begin(self, run: RunRow) -> int:
         """Record a run, or find it when it was recorded before. Returns its number, the order of runs."""
-        row = {**asdict(run), "state": run.state.value}
+        row = _texts({**asdict(run), "state": run.state.value})
         del row["number"]
         with self.connection() as connection:
             connection.execute(self._insert(RUNS).values(row).on_conflict_do_nothing())
-            number: int = connection.execute(select(RUNS.c.number).where(RUNS.c.name == run.name)).scalar_one()
+            number: int = connection.execute(select(RUNS.c.number).where(RUNS.c.name == row["name"])).scalar_one()
         return number
 
     def end(self, number: int, state: State, ended: float | None) -> None:
@@ -102,7 +103,7 @@ class Database:
                 connection.execute(self._insert(VERDICTS), rows)
 
     def _know(self, connection: Connection, series: Iterable[Series]) -> None:
-        rows = [{**asdict(one), "key": one.key} for one in dict.fromkeys(series)]
+        rows = [_texts({**asdict(one), "key": one.key}) for one in dict.fromkeys(series)]
         # In the same order everywhere: two writers that insert the same rows crosswise would lock each other out.
         connection.execute(
             self._insert(SERIES).on_conflict_do_nothing(), sorted(rows, key=lambda row: row["key"]))
@@ -153,22 +154,27 @@ class Database:
 
 def _columns(row: CellRow | VerdictRow) -> dict[str, Any]:
     """A value as columns; what a console printed may hold bytes that no database takes as text."""
-    values = {name: _storable(value) if isinstance(value, str) else value for name, value in asdict(row).items()}
-    return {**values, "series": row.series.key, "known_series": row.series}
+    return {**_texts(asdict(row)), "signature": short_signature(row.signature), "series": row.series.key,
+            "known_series": row.series}
 
 
-def _storable(value: str) -> str:
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def shown(url: str) -> str:
+    """A URL without the passwords in it, whether it is one or not."""
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(://[^:@/]*:).*(?=@)", r"\1***", url))
 
 
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise UserError(f"--database {url!r} is no URL. Write sqlite:////absolute/path.db or "
+    except (ArgumentError, ValueError) as error:  # a port that is no number
+        raise UserError(f"--database {shown(url)!r} is no URL. Write sqlite:////absolute/path.db or "
                         "postgresql://user@host/name.") from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UserError(f"--database {parsed.render_as_string()}: the farm keeps its results in sqlite or postgresql.")
+        raise UserError(f"--database {shown(url)}: the farm keeps its results in sqlite or postgresql.")
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed

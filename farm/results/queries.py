@@ -9,7 +9,7 @@ from farm.errors import UserError
 from farm.model import Outcome
 from farm.results.database import Database
 from farm.results.schema import CELLS, RUNS, SERIES, VERDICTS
-from farm.results.values import CellRow, Change, RunRow, Series, State, VerdictRow
+from farm.results.values import CellRow, Change, RunRow, Series, State, VerdictRow, storable
 
 # A cell with the number of its run.
 Recorded = tuple[int, CellRow]
@@ -34,12 +34,12 @@ def find_run(database: Database, name: str) -> RunRow:
     """A run by its name, its number, or `latest`. Raises UserError when there is none."""
     query = select(RUNS.c.name).order_by(RUNS.c.number.desc()).limit(1)
     if name != "latest":
-        number = int(name) if name.isdigit() and len(name) < 10 else -1
-        query = query.where(or_(RUNS.c.name == name, RUNS.c.number == number))
+        number = int(name) if name.isdecimal() and len(name) < 10 else -1
+        query = query.where(or_(RUNS.c.name == storable(name), RUNS.c.number == number))
     found = _rows(database, query)
     if not found:
         known = ", ".join(run.name for run in runs(database, most=5))
-        raise UserError(f"there is no run {name} in {database.name}. " + (
+        raise UserError(f"there is no run {name[:80]} in {database.name}. " + (
             f"The latest are {known}." if known else "It holds none yet: `farm nightly` makes them."))
     return runs(database, names=[found[0]["name"]])[0]
 
@@ -73,6 +73,7 @@ def cells_of_signature(database: Database, signature: str, *, most: int = 1000) 
 
 def series_of(database: Database, testcase: str) -> tuple[Series, ...]:
     """Everywhere a testcase ran: by its name, or by a function, a file or a part of it."""
+    testcase = storable(testcase)
     exact = select(*_PLACE).where(SERIES.c.testcase == testcase)
     found = _rows(database, exact.order_by(*_PLACE))
     if not found:
@@ -83,6 +84,7 @@ def series_of(database: Database, testcase: str) -> tuple[Series, ...]:
 
 def signatures_like(database: Database, word: str) -> tuple[str, ...]:
     """Signatures that are that word, or contain it."""
+    word = storable(word)
     query = select(CELLS.c.signature).where(CELLS.c.signature == word).limit(1)
     if not (found := _rows(database, query)):
         query = select(CELLS.c.signature).where(

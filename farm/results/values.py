@@ -10,6 +10,23 @@ from farm.model import Outcome, json_digest
 
 # The testcase that a kernel's build is recorded as: one that does not compile is a failure of its own.
 BUILD = "build"
+# Characters of what is looked up. An index of PostgreSQL takes 2704 bytes (src/include/access/nbtree.h, BTMaxItemSize),
+# and a character has up to four.
+MOST_INDEXED = 600
+
+
+def storable(text: str) -> str:
+    """What a console printed, or a file was called, without what no database takes as text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def short_signature(text: str) -> str:
+    """A signature as it is kept: that of a failure without a crash report is what was said, at any length."""
+    text = storable(text)
+    if len(text) <= MOST_INDEXED:
+        return text
+    digest = json_digest(text)[:12]
+    return f"{text[:MOST_INDEXED - len(digest) - 1]}~{digest}"
 
 
 @dataclass(frozen=True)

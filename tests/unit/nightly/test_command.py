@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from farm.cli import nightly
+from farm.nightly.session import Session
 from farm.results import queries
 from farm.results.database import Database
 
@@ -75,6 +76,30 @@ def test_nothing_to_resume_is_told(ask):
     status, done = ask("--resume")
     assert status == 2
     assert "there is no unfinished run of this plan" in done.stderr
+
+
+def test_the_password_of_a_database_stays_out_of_the_run_directory(ask, tmp_path):
+    url = "postgresql://farm:secret@host/x"
+    ask("--dry-run", more=f"database = '{url}'")
+    session = Session(tmp_path / "plan.toml", "", str, resume=False)
+    assert session.plan.database == url
+    session.directory.mkdir(parents=True)
+    session._about()
+    text = (session.directory / "night.json").read_text()
+    assert '"postgresql://farm:***@host/x"' in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("name", ["x" * 700, "a\\u0301\\u2028b"])
+def test_a_testcase_whose_name_cannot_be_kept_is_refused(ask, tmp_path, name):
+    (tmp_path / "test_long.py").write_text(
+        f"import pytest\n\n@pytest.mark.parametrize('a', [pytest.param(1, id='{name}')])\ndef test_one(a): pass\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ndisable_test_id_escaping_and_forfeit_all_rights_to_community_support = true\n")
+    status, done = ask("--dry-run", select="test_long.py")
+    assert status == 2
+    assert "testcases.0: results cannot be kept under 'test_long.py::test_one[" in done.stderr
+    assert "600 at most" in done.stderr
 
 
 def test_a_database_that_does_not_answer_is_told_before_anything_runs(ask, tmp_path):

@@ -1,5 +1,6 @@
 """The results database on SQLite and on a real PostgreSQL server."""
 
+import random
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,7 @@ from farm.model import Outcome
 from farm.results import queries
 from farm.results.database import MIGRATIONS, Database
 from farm.results.schema import HEAD, METADATA
-from farm.results.values import CellRow, Change, RunRow, Series, State, VerdictRow
+from farm.results.values import CellRow, Change, RunRow, Series, State, VerdictRow, short_signature
 
 SERIES = Series("6.12", "base", "test_pi.py::test_it[a/b]")
 PASS = CellRow(SERIES, Outcome.PASS, seconds=3.5, durations={"boot": 2.0}, seed=(1 << 31) - 1, release="6.12.1")
@@ -142,6 +143,45 @@ def test_hostile_text_is_text(url, hostile):
         assert found.title == hostile.replace("\0", "�").replace("\udcff", "?")
 
 
+@pytest.mark.parametrize("hostile", ["a\0b", "\udcff broken", "'; DROP TABLE cells; --", "%s %(x)s :x \\"])
+def test_hostile_names_are_text(url, hostile):
+    stored = hostile.replace("\0", "�").replace("\udcff", "?")
+    series = replace(SERIES, testcase=hostile)
+    with Database(url) as database:
+        number = database.begin(run(directory=hostile, host=hostile))
+        database.record(number, [replace(FAIL, series=series, directory=hostile)])
+        database.decide(number, [VerdictRow(series, Change.NEW, hostile, hostile, why=hostile, known=hostile)])
+        assert [one.directory for one in queries.runs(database)] == [stored]
+        assert [one.testcase for one in queries.series_of(database, hostile)] == [stored]
+        assert queries.signatures_like(database, hostile) == ()
+        with pytest.raises(UserError, match="there is no run"):
+            queries.find_run(database, hostile)
+
+
+def test_what_is_looked_up_may_have_any_length(url):
+    """The characters of this one take four bytes each, and nothing of it can be compressed."""
+    letters = random.Random(1)
+    long = "assertion:" + "".join(chr(letters.randrange(0x10000, 0x20000)) for _ in range(2000))
+    kept = short_signature(long)
+    assert len(kept) == 600
+    assert short_signature(kept) == kept
+    assert short_signature(long + "x") != kept
+    with Database(url) as database:
+        number = database.begin(run())
+        database.record(number, [replace(FAIL, signature=long)])
+        database.decide(number, [VerdictRow(SERIES, Change.NEW, long)])
+        assert queries.cells_of_signature(database, kept) == ((number, replace(FAIL, signature=kept)),)
+        assert queries.verdicts_of(database, [number])[number][0].signature == kept
+
+
+@pytest.mark.parametrize("name", ["²", "9" * 5000, "latest\n", "-1", "", "\udcff"])
+def test_a_run_that_nobody_could_have_made_is_one_sentence(tmp_path, name):
+    with Database(f"sqlite:///{tmp_path}/r.db") as database:
+        database.begin(run())
+        with pytest.raises(UserError, match=r"there is no run [^.]* in .* The latest are one"):
+            queries.find_run(database, name)
+
+
 def test_a_locked_database_is_one_sentence_and_writable_afterwards(tmp_path):
     with Database(f"sqlite:///{tmp_path}/r.db", busy_seconds=0.1) as database:
         number = database.begin(run())
@@ -172,6 +212,9 @@ def test_a_server_that_restarts_is_found_again(server):
     ("nonsense", UserError, "is no URL"),
     ("mysql://root@localhost/x", UserError, "sqlite or postgresql"),
     ("postgresql://farm:secret@/x?host=/nonexistent", InfrastructureError, r"farm:\*\*\*@"),
+    ("postgresql://farm@/x?host=/nonexistent&password=secret", InfrastructureError, r"password=\*\*\*"),
+    ("postgresql://farm:se:/@secret@host:many/x", UserError, r"is no URL"),
+    ("mysql://farm:secret@host/x?password=secret", UserError, "sqlite or postgresql"),
     ("sqlite:////proc/nothing/results.db", InfrastructureError, "cannot make the directory"),
 ])
 def test_a_database_that_cannot_be_used_is_one_sentence(url, error, words):
