@@ -12,6 +12,7 @@ import click
 
 from farm import __version__
 from farm.errors import FarmError, KernelError, UserError
+from farm.host.others import forbid_others_to_write
 from farm.model import Verdict
 
 # Name of the subcommand -> module with its `command`, and the line that `farm --help` shows for it.
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     # A daemon may start us without them (`>&-`), and what is opened next would take their numbers.
     sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - as long as the process
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - likewise
+    forbid_others_to_write()
     try:
         result: Any = group.main(args=arguments, standalone_mode=False)
         sys.stdout.flush()

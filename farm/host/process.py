@@ -74,15 +74,18 @@ def spawn(
     stderr: int | IO[bytes] = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
     nice: int = 0,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, `nice` steps below our own priority (see nice(2)).
+
+    It has the `umask`, or our own.
 
     Raises UserError when it is not installed, InfrastructureError when the system cannot start it.
     """
     try:
         child = subprocess.Popen(
             list(argv), cwd=cwd, env=environment(env), stdin=stdin, stdout=stdout, stderr=stderr,
-            pass_fds=pass_fds, start_new_session=True,
+            pass_fds=pass_fds, start_new_session=True, umask=umask,
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -166,6 +169,7 @@ def run(
     env: Mapping[str, str] | None = None,
     input: bytes | None = None,
     check: bool = True,
+    umask: int = -1,
 ) -> Completed:
     """Run a program to its end.
 
@@ -174,7 +178,7 @@ def run(
     """
     child = spawn(
         argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, umask=umask,
     )
     with running(child):
         try:

@@ -59,6 +59,8 @@ def build_image(
     recipe = load_recipe(name)
     log = workdir.directory("logs") / f"image-{recipe.name}.log"
     entry = store.build(KIND, recipe.digest, lambda folder: _make(recipe, folder, log, progress))
+    # The keys that are in the image too are nobody else's; an older farm let others look.
+    entry.path.chmod(0o700)
     return GuestImage(
         path=entry.file(IMAGE), digest=recipe.digest, key_file=entry.file(CLIENT_KEY),
         host_key=entry.file(HOST_KEY).read_text().strip(), cached=entry.cached, entry=entry,
@@ -67,6 +69,7 @@ def build_image(
 
 def _make(recipe: Recipe, folder: Path, log: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     scratch = lease.scratch_directory("image")
+    folder.chmod(0o700)
     try:
         _check_space(scratch)
         # Where the farm is not root, fakeroot remembers the owners between unpacking and packing.
@@ -79,6 +82,7 @@ def _make(recipe: Recipe, folder: Path, log: Path, progress: Callable[[str], Non
         progress("unpacking")
         tree = scratch / "tree"
         tree.mkdir()
+        tree.chmod(0o755)
         _run([*unpack, "tar", "-x", "-p", "--numeric-owner", "-f", str(archive), "-C", str(tree)])
         archive.unlink()
         progress("adding keys and files of the farm")
@@ -111,7 +115,8 @@ def _bootstrap(recipe: Recipe, archive: Path, log: Path) -> None:
     )
     isolation = _isolation()
     deadline = Deadline(BOOTSTRAP_SECONDS)
-    done = process.run([*isolation, *argv], deadline=deadline, env={"TMPDIR": str(archive.parent)}, check=False)
+    done = process.run([*isolation, *argv], deadline=deadline, env={"TMPDIR": str(archive.parent)}, check=False,
+                       umask=0o022)  # packages' scripts make files that every user of the guest has to read
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode != 0:
         raise InfrastructureError(f"{process.failure(done)}\nThe guest image was not built. The whole log: {log}")
@@ -139,13 +144,32 @@ def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
         else:
             target.unlink(missing_ok=True)
     for path in recipe.file.directories:
-        (tree / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        _directory(tree, Path(path.lstrip("/")))
     for stale in (tree / "etc/ssh").glob("ssh_host_*"):
         stale.unlink()
-    if recipe.overlay.is_dir():
-        # dirs_exist_ok and no metadata: what is copied belongs to root, whoever owns the checkout.
-        shutil.copytree(recipe.overlay, tree, dirs_exist_ok=True, copy_function=shutil.copy, symlinks=True)
+    for source in sorted(recipe.overlay.rglob("*")):
+        _put(source, tree, source.relative_to(recipe.overlay))
     write_keys(tree, folder)
+
+
+def _directory(tree: Path, place: Path) -> None:
+    """Make a directory of the guest and those above it; what the packages made stays as it is."""
+    for path in reversed((place, *place.parents)):
+        if not (tree / path).is_dir():
+            (tree / path).mkdir()
+            (tree / path).chmod(0o755)
+
+
+def _put(source: Path, tree: Path, place: Path) -> None:
+    """Copy a file of the overlay. Its mode is root's in the guest, whatever the umask by which it was checked out."""
+    if source.is_dir() and not source.is_symlink():
+        _directory(tree, place)
+        return
+    target = tree / place
+    target.unlink(missing_ok=True)
+    shutil.copyfile(source, target, follow_symlinks=False)
+    if not target.is_symlink():
+        target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
 
 
 def write_keys(tree: Path, folder: Path) -> None:

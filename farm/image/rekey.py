@@ -25,10 +25,10 @@ def rekeyed(image: Path, folder: Path) -> None:
     process.run(["cp", "--sparse=always", "--reflink=auto", str(image), str(copy)], deadline=Deadline(PACK_SECONDS))
     copy.chmod(0o600)
     for name in _FILES:
-        commands = (f"rm /{name}", f"write {tree / name} /{name}", f"set_inode_field /{name} uid 0",
+        commands = (f"rm /{name}", f"write {name} /{name}", f"set_inode_field /{name} uid 0",
                     f"set_inode_field /{name} gid 0")
         done = process.run(["debugfs", "-w", "-f", "-", str(copy)], deadline=Deadline(PACK_SECONDS),
-                           input="\n".join(commands).encode())
+                           input="\n".join(commands).encode(), cwd=tree)  # the path of it may hold blanks
         # debugfs reports what fails on standard error only, behind its own name and version.
         said = [line for line in done.stderr.splitlines() if line and not line.startswith("debugfs ")]
         if said:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from farm.errors import UserError
+from farm.host.others import forbid_others_to_write
 from farm.plugin.fixtures import *  # noqa: F403 - pytest finds fixtures by name in this module
 from farm.plugin.markers import skip_reason
 from farm.plugin.outcomes import CELL_KEY, Outcomes, pytest_runtest_makereport
@@ -18,6 +19,7 @@ __all__ = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    forbid_others_to_write()
     config.stash[SESSION_KEY] = FarmSession(config)
     controls = not hasattr(config, "workerinput")
     # `farm run` brings its own collector, to read the verdict from it.

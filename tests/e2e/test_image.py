@@ -48,6 +48,7 @@ def entries(tmp_path):
 def test_the_image_belongs_to_this_cache(guest_image):
     assert stat.S_IMODE(guest_image.key_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(guest_image.path.stat().st_mode) == 0o444
+    assert stat.S_IMODE(guest_image.path.parent.stat().st_mode) == 0o700
     assert guest_image.host_key.startswith("ssh-ed25519 ")
 
 
