@@ -26,10 +26,24 @@ class Option:
     choices: tuple[str, ...] = ()
     # On when given; takes no value.
     switch: bool = False
+    # The smallest and the largest number accepted.
+    within: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
         return self.flag.removeprefix("--").replace("-", "_")
+
+    def number(self, text: str) -> int | float:
+        """A number within the limits. Raises ValueError, with a sentence."""
+        assert self.within is not None
+        least, most = self.within
+        try:
+            value = int(text) if self.kind is int else float(text)
+        except ValueError:
+            raise ValueError(f"{text[:40]!r} is not a number.") from None
+        if not least <= value <= most:  # nor what is no number
+            raise ValueError(f"{text[:40]} is not between {least} and {most}.")
+        return value
 
 
 # Which kernel is built.
@@ -53,17 +67,18 @@ RUN_OPTIONS = (
     Option("--image-recipe", "NAME", "Guest image: a recipe's name or folder (default: debian).", default="debian"),
     Option("--accel", "NAME", "Accelerator: auto, kvm or tcg; auto takes KVM only when it really boots the kernel "
            "(default: auto).", default="auto", choices=("auto", "kvm", "tcg")),
-    Option("--seed", "N", "Seed of the workloads (default: random; it is recorded).", int),
+    Option("--seed", "N", "Seed of the workloads (default: random; it is recorded).", int, within=(0, (1 << 63) - 1)),
     Option("--duration", "SECONDS", "Length of each workload on the guest's clock (default: the testcase's own).",
-           float),
+           float, within=(0.1, 86400)),
     Option("--rounds", "N", "Rounds of testcases that repeat something to see what is left over (default: 100).", int,
-           default="100"),
+           default="100", within=(1, 1_000_000)),
     Option("--machine", "TEXT", "The machine instead of the testcase's own, e.g. cpus=4,memory=512M."),
     Option("--namespace", "TEXT", "A namespace instead of the testcase's own, e.g. data:size=512M,block=4096; may be "
            "repeated.", multiple=True),
     Option("--stack", "TEXT", "A stack instead of the testcase's own, e.g. 'data / crypt / xfs'; may be repeated.",
            multiple=True),
-    Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int),
+    Option("--ssh-port", "PORT", "Port of this host for the guest's ssh (default: any free one).", int,
+           within=(1, 65535)),
     Option("--dump-memory", "", "On failure, keep a dump of the guest's memory, and of a kernel with debug information "
            "what it tells (`farm dump`).", switch=True),
     Option("--runs-dir", "DIR", "Where run directories are made (default: runs).", Path, default="runs"),

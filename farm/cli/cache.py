@@ -20,7 +20,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def parse_size(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
     """Bytes, with K, M, G or T for powers of 1024. A click callback."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", value, re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]?)(?:i?B)?", value, re.IGNORECASE)
     if not match:
         raise click.BadParameter(f"{value} is no size; write for example 500M or 5G.")
     return int(float(match[1]) * _UNITS[match[2].upper()])

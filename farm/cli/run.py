@@ -15,13 +15,14 @@ import click
 
 from farm.cli.options import options
 from farm.errors import BuildError, InfrastructureError, UserError
-from farm.guest.machinetext import parse_machine, parse_namespace
+from farm.guest.argv import check_machine
+from farm.guest.machinetext import mebibytes, parse_machine, parse_namespace
 from farm.host.cache import Store
 from farm.host.workdir import Workdir, data_directory
 from farm.image import build_image
 from farm.image.recipe import load_recipe
 from farm.kernel import build, ready_image
-from farm.model import Verdict
+from farm.model import Machine, Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
 from farm.stack import check_stack, parse_stack
@@ -107,8 +108,9 @@ def prepare(given: Mapping[str, Any]) -> None:
     store = Store(workdir.root / "store")
     # Before minutes of building: the names may be wrong.
     load_recipe(given["image_recipe"])
-    parse_machine(given["machine"] or "")
+    values = parse_machine(given["machine"] or "")
     namespaces = [parse_namespace(text) for text in given["namespace"]]
+    check_machine(Machine(int(values.get("cpus", 1)), mebibytes(values.get("memory", "1G")), tuple(namespaces)))
     for stack in map(parse_stack, given["stack"]):
         if namespaces:
             check_stack(stack, namespaces)

@@ -8,6 +8,7 @@ from typing import Any
 from farm.errors import UserError
 from farm.model import Machine, Namespace
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _SIZES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 # Options of a namespace that are sizes, by the field that they fill.
 _NAMESPACE_SIZES = {"size": "size_mib", "zone": "zone_mib"}
@@ -37,7 +38,7 @@ def parse_namespace(text: str) -> Namespace:
         raise UserError(f"the namespace {text!r} has no serial. Write for example data:size=256M,block=4096.")
     values: dict[str, Any] = {"serial": serial}
     for name, value in _options(rest, f"the namespace {text!r}", _NAMESPACE_OPTIONS):
-        if name not in _NAMESPACE_SIZES and not value.isdigit():
+        if name not in _NAMESPACE_SIZES and not _NUMBER.fullmatch(value):
             raise UserError(f"the namespace {text!r}: {name}={value} is no number.")
         values[name] = value if name in _NAMESPACE_SIZES else value == "1" if name == "pi_first" else int(value)
     return namespace(values)
@@ -60,7 +61,7 @@ def machine_text(machine: Machine) -> str:
 def parse_machine(text: str) -> dict[str, Any]:
     """`cpus=N,memory=SIZE` as the marker `machine` takes them. Raises UserError."""
     values: dict[str, Any] = dict(_options(text, f"the machine {text!r}", ["cpus", "memory"]))
-    if not str(values.get("cpus", "1")).isdigit():
+    if not _NUMBER.fullmatch(values.get("cpus", "1")):
         raise UserError(f"the machine {text!r}: cpus={values['cpus']} is no number.")
     mebibytes(values.get("memory", "1G"))
     return values

@@ -16,6 +16,15 @@ def test_help_shows_every_option(pytester):
         result.stdout.fnmatch_lines([f"*{flag}*"])
 
 
+@pytest.mark.parametrize(("option", "said"), [
+    ("--duration=nan", "nan is not between 0.1 and 86400"), ("--rounds=0", "0 is not between 1 and 1000000"),
+    ("--seed=x", "'x' is not a number")])
+def test_a_number_that_cannot_be_is_a_sentence(pytester, option, said):
+    result = pytester.runpytest(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{option.partition('=')[0]}: {said}*"])
+
+
 def test_markers_are_documented(pytester):
     result = pytester.runpytest("--markers")
     for name in ("machine(", "namespace(", "stack(", "duration(", "flavor(", "tolerate("):

@@ -16,6 +16,8 @@ PLAIN = {option.name: [] if option.multiple else option.default for option in OP
     [
         {"stack": ["data / nosuch"]}, {"stack": [""]}, {"machine": "cpus=many"}, {"namespace": ["data:size=huge"]},
         {"namespace": ["data:size=64M"], "stack": ["other / xfs"]}, {"image_recipe": "nosuch"},
+        {"machine": "cpus=²"}, {"machine": f"cpus={'9' * 5000}"}, {"machine": "cpus=65"}, {"machine": "memory=64M"},
+        {"namespace": ["data:ms=²"]}, {"namespace": [f"data:block={'9' * 5000}"]}, {"namespace": ["data:ms=3"]},
     ],
 )
 def test_a_mistake_is_told_before_the_kernel_is_built(wrong: dict[str, object], tmp_path: Path,
