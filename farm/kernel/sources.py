@@ -135,7 +135,6 @@ class GitSource:
                 raise UserError(f"{self.path} at {self.commit[:12]} is not a kernel tree: it has no {name}.")
         return self.commit
 
-
     def _require_objects(self, own: git.Repository) -> None:
         """A partial clone would fetch what it lacks into the user's repository, which is not ours to change."""
         if not any((self.objects / "pack").glob("*.promisor")):
@@ -163,7 +162,7 @@ def import_tree(source: str, directory: Path, workdir: Workdir, *, checkout: boo
         commit = found.prepare(tree.repository, scratch)
         # Objects are hard links where that is possible: they never change, and stay when the cache is removed.
         options = [] if checkout else ["--no-checkout"]
-        process.run(git.command("clone", "-q", *options, "--branch", "main", str(tree.repository), str(directory)),
+        process.run(git.command("clone", "-q", *options, "--branch", "main", "--", str(tree.repository), str(directory)),
                     deadline=Deadline(_IMPORT_SECONDS))
     # git hands on the alternates, which are another user's repository, of which this one needs nothing.
     (directory / ".git" / "objects" / "info" / "alternates").unlink(missing_ok=True)

@@ -59,6 +59,7 @@ def _mail(report: NightReport) -> Iterator[str]:
     yield f"Subject: [{printable(report.run.plan)}] {_headline(report)} in run {printable(report.run.name)}"
     yield "MIME-Version: 1.0"
     yield "Content-Type: text/plain; charset=utf-8"
+    yield "Content-Transfer-Encoding: 8bit"
     yield ""
     news = sorted(report.news, key=lambda one: one.signature)
     for _, listed in groupby(news, key=lambda one: one.signature):

@@ -172,6 +172,13 @@ class TestDebian:
         assert not (second / ".git/objects/info/alternates").exists()
         assert (second / "kept.dts").exists()
 
+    def test_a_directory_is_no_option_of_git(
+        self, package: Path, tmp_path: Path, workdir: Workdir, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        commit = sources.import_tree(self.REQUEST.source, Path("--bare"), workdir, checkout=True)
+        assert run_git(tmp_path / "--bare", "rev-parse", "HEAD") == commit
+
     def test_the_commit_depends_on_nothing_but_the_content(self, package: Path, tmp_path: Path) -> None:
         commits = set()
         for name in ("one", "two"):

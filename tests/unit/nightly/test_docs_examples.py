@@ -126,7 +126,7 @@ def ran(home: Path, line: str, status: int) -> tuple[int, list[str]]:
 @pytest.mark.parametrize(("status", "mails"), [(0, 0), (1, 1), (2, 0)])
 def test_cron_sends_a_mail_of_new_failures_only(home: Path, status: int, mails: int) -> None:
     assert ran(home, CRON, status) == (
-        0, ["farm nightly plan.toml", *["sendmail me@example.org"] * mails])
+        0, ["farm nightly plan.toml", *["sendmail -i me@example.org"] * mails])
 
 
 @pytest.mark.parametrize("status", [0, 1, 2])

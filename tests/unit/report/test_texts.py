@@ -90,6 +90,7 @@ def test_markdown_has_one_row_for_each_and_no_markup_of_the_kernel(latest):
 def test_a_mail_has_regzbots_lines_once_for_each_signature(latest):
     message = Parser().parsestr(mail(latest))
     assert message["Subject"] == "[nightly] 4 new failures in run 20261114-230000-000d"
+    assert message["Content-Transfer-Encoding"] == "8bit"  # without it, 7 bits are promised
     body = message.get_payload()
     assert body.count("#regzbot introduced: ") == body.count("#regzbot title: ") == 1
     assert "#regzbot introduced: v6.1.112..v6.1.113\n" in body
