@@ -162,8 +162,8 @@ def import_tree(source: str, directory: Path, workdir: Workdir, *, checkout: boo
         commit = found.prepare(tree.repository, scratch)
         # Objects are hard links where that is possible: they never change, and stay when the cache is removed.
         options = [] if checkout else ["--no-checkout"]
-        process.run(git.command("clone", "-q", *options, "--branch", "main", "--", str(tree.repository), str(directory)),
-                    deadline=Deadline(_IMPORT_SECONDS))
+        ask = ("clone", "-q", *options, "--branch", "main", "--", str(tree.repository), str(directory))
+        process.run(git.command(*ask), deadline=Deadline(_IMPORT_SECONDS))
     # git hands on the alternates, which are another user's repository, of which this one needs nothing.
     (directory / ".git" / "objects" / "info" / "alternates").unlink(missing_ok=True)
     for settle in (["remote", "remove", "origin"], ["config", _PACKAGE, found.tree]):
