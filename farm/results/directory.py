@@ -1,7 +1,6 @@
 """The run directory: one directory a run, one directory a cell in it, complete enough to repeat the cell.
 
     runs/20261120-213000-1f3a/
-        run.json                the run: command, host, verdict
         test_pi.test_guard/     a cell
             result.json         outcome, crash reports, durations, cell; written first as "did not finish"
             console.log         every byte of the serial console
