@@ -16,6 +16,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -45,6 +46,7 @@ _MANIFEST = "manifest.json"
 _STAMPS = "verified.json"
 _USED = "used"
 _OWN = {_MANIFEST, _STAMPS, _USED}
+_KEY = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 class _Corrupt(Exception):  # noqa: N818 - never leaves this module
@@ -156,6 +158,8 @@ class Store:
                 os.close(lock)
 
     def _open(self, kind: str, key: str, *, cached: bool) -> Entry | None:
+        if not _KEY.fullmatch(key):  # what is no key may lead anywhere, and would be removed there as corrupt
+            return None
         path = self.root / kind / key
         lock = _lock_directory(path, fcntl.LOCK_SH)
         if lock is None:

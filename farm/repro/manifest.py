@@ -25,6 +25,7 @@ MOST_DISK_MIB = 64 << 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _WORD = re.compile(r"[!-~]{1,200}")
 _TEXT = re.compile(r"[ -~]{1,400}")
+_LONG_TEXT = re.compile(r"[ -~]{1,4000}")
 _TESTCASE = re.compile(r"(?P<file>test_\w{1,80}\.py)::[ -~]{1,300}", re.ASCII)
 # A source package, a commit, or the digest of a ready image.
 SOURCE = re.compile(r"debian:linux-source-[0-9.]{1,20}|[0-9a-f]{40}|[0-9a-f]{64}|image:[0-9a-f]{64}")
@@ -128,9 +129,12 @@ def check(manifest: Manifest, name: str) -> None:
         "kernel.flavor": (_FLAVOR, (kernel.flavor,)),
         "kernel.config": (_CONFIG, kernel.config),
         "kernel.patches": (_DIGEST, kernel.patches),
+        "kernel.build": (_DIGEST, (kernel.build,) if kernel.build else ()),
         "machine.append": (_WORD, cell.machine.append),
         "append": (_WORD, manifest.append),
         "stacks": (_TEXT, cell.stacks),
+        "workloads": (_LONG_TEXT, cell.workloads),
+        "pressure": (_LONG_TEXT, cell.pressure),
         "image": (_DIGEST, (cell.image,)),
         "image_recipe": (_RECIPE, (manifest.image_recipe,)),
     }

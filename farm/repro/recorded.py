@@ -12,7 +12,7 @@ from typing import Any
 from farm.errors import UserError
 from farm.guest.argv import kernel_parameters
 from farm.model import Cell, Outcome
-from farm.repro.manifest import cell_of
+from farm.repro.manifest import MANIFEST, cell_of
 from farm.results import records
 from farm.results.directory import PATCHES, RESULT, TESTCASE
 from farm.verdict import Cause
@@ -81,8 +81,11 @@ class Recorded:
 
 
 def load(directory: Path) -> Recorded:
-    """The cell in a directory. Raises UserError when there is none."""
+    """The cell in a directory. Raises UserError when there is none, or it came in a bundle: nobody here ran it."""
     path = directory / RESULT
+    if (directory / MANIFEST).exists():
+        raise UserError(f"{directory} is an unpacked bundle and no run of this host: its testcase and its patches may "
+                        "be a stranger's. `farm replay` repeats a bundle.")
     try:
         about = json.loads(path.read_bytes())
         cause = about.get("cause")

@@ -46,6 +46,15 @@ class TestGetAndBuild:
         assert (made.cached, found.cached) == (False, True)
         assert found.size == 5
 
+    @pytest.mark.parametrize("key", ["../../mine", "..", ".", "", "a/../../../mine", "/mine", "a\0b"])
+    def test_what_is_no_key_leads_nowhere(self, store: Store, tmp_path: Path, key: str) -> None:
+        put(store, "a")
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine/work").write_text("years of it")
+        assert store.get("kernel", key.replace("/mine", f"{tmp_path}/mine") if key == "/mine" else key) is None
+        assert (tmp_path / "mine/work").exists()
+        assert store.get("kernel", "a") is not None
+
     def test_nothing_is_found_in_an_empty_store(self, store: Store) -> None:
         assert store.get("kernel", "a") is None
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from farm.cli import group
 from farm.errors import UserError
 from farm.guest.machinetext import namespace_text, parse_namespace
 from farm.host.workdir import data_directory
@@ -42,6 +43,19 @@ def test_the_command_line_is_that_of_the_run(opened):
         "--source=debian:linux-source-6.12", f"--patch={directory / 'patches/01.patch'}", "--config=XFS_FS=y",
         "--seed=7", "--duration=4.0", "--machine=cpus=2,memory=512M", "--namespace=data:size=64M",
         "--namespace=swap:size=32M,pi=1,ms=8", "--stack=data / crypt / ext4"]
+
+
+@pytest.mark.parametrize("command", [["shell"], ["bundle", "--with-kernel"], ["dump"]], ids=" ".join)
+def test_an_unpacked_bundle_is_no_run_of_this_host(opened, monkeypatch, tmp_path, command):
+    """Its testcase.py would be run here, its patches built, and its build be looked for in the cache."""
+    monkeypatch.setenv("FARM_CACHE", str(tmp_path / "cache"))
+    _, directory = opened()
+    (directory / "evidence").mkdir()
+    (directory / "evidence/vmcore").write_bytes(b"")
+    with pytest.raises(UserError, match="unpacked bundle"):
+        group.main([*command, str(directory)], standalone_mode=False)
+    with pytest.raises(UserError, match="unpacked bundle"):
+        find(directory.parent / directory.name)
 
 
 def test_patches_of_strangers_are_not_built_unasked(opened):
