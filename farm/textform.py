@@ -181,3 +181,8 @@ def _value(form: Value, written: str | None, where: str) -> str | int | bool:
 def printable(line: str) -> str:
     """Guest output is hostile input: control characters must not reach the terminal."""
     return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines, such as the message of an error."""
+    return "\n".join(map(printable, text.split("\n")))

@@ -20,6 +20,7 @@ from farm.kernel.git import user_query
 from farm.model import Verdict
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.results.directory import new_run_directory
+from farm.textform import printable
 
 BUILD = without(BUILD_OPTIONS, "--source", "--tree", "--rev")
 RUN = without(RUN_OPTIONS, "--kernel-image", "--ssh-port", "--runs-dir")
@@ -66,7 +67,7 @@ def command(
         if run.seen is Seen.HOST:
             raise InfrastructureError(run.title)
         seen.append(run)
-    click.echo(f"{commit[:12]} {_STATUS[conclusion.answer].name.lower()}: {conclusion.why}")
+    click.echo(f"{commit[:12]} {_STATUS[conclusion.answer].name.lower()}: {printable(conclusion.why)}")
     return _STATUS[conclusion.answer]
 
 

@@ -14,6 +14,7 @@ from farm.nightly.session import Prepared, Session, cells_by_kernel, matrix_of, 
 from farm.report import terminal
 from farm.report.values import Status
 from farm.results.database import Database
+from farm.textform import printable_lines
 
 DATABASE = click.option(
     "--database", metavar="URL", default="", envvar="FARM_DATABASE", show_envvar=True,
@@ -44,7 +45,7 @@ def command(plan: Path, *, dry_run: bool, resume: bool, name: str, database: str
             return 0
         report = Session(plan, database, _say, resume=resume or bool(name), name=name).run()
     except FarmError as error:
-        click.echo(f"farm: {error}", err=True)
+        click.echo(f"farm: {printable_lines(str(error))}", err=True)
         return Status.COULD_NOT_RUN
     except KeyboardInterrupt:
         click.echo(f"\nfarm: interrupted; `farm nightly {plan} --resume` goes on.", err=True)

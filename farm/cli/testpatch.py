@@ -28,6 +28,7 @@ from farm.repro.likeness import likeness
 from farm.repro.ranking import rank
 from farm.repro.reached import load
 from farm.repro.understanding import understand
+from farm.textform import printable_lines
 
 _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--ssh-port"))
 
@@ -67,7 +68,7 @@ def command(
         # First of all: one that does not apply, or does not compile, would be noticed after all runs without it.
         prepare({**given, "kernel_image": None, "patch": (*given["patch"], fix)})
     except BuildError as error:
-        click.echo(f"farm: {error}", err=True)
+        click.echo(f"farm: {printable_lines(str(error))}", err=True)
         compared = trypatch.not_built(error)
         _print(compared, meant.counted if meant else "nothing was run", place, kernel, as_json=as_json)
         return compared.verdict
