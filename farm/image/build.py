@@ -138,7 +138,7 @@ def _isolation() -> list[str]:
 
 def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
     for path in recipe.file.remove:
-        target = tree / path.lstrip("/")
+        target = _inside(tree, Path(path.lstrip("/")))
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
         else:
@@ -152,10 +152,18 @@ def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
     write_keys(tree, folder)
 
 
+def _inside(tree: Path, place: Path) -> Path:
+    """A place in the tree. Raises UserError when a link of the guest would lead out of it, and into this host."""
+    path = tree / place
+    if not path.parent.resolve().is_relative_to(tree.resolve()):
+        raise UserError(f"The recipe's /{place} lies behind a link of the guest. Name the place that it leads to.")
+    return path
+
+
 def _directory(tree: Path, place: Path) -> None:
     """Make a directory of the guest and those above it; what the packages made stays as it is."""
     for path in reversed((place, *place.parents)):
-        if not (tree / path).is_dir():
+        if not _inside(tree, path / "in it").parent.is_dir():
             (tree / path).mkdir()
             (tree / path).chmod(0o755)
 
@@ -165,7 +173,7 @@ def _put(source: Path, tree: Path, place: Path) -> None:
     if source.is_dir() and not source.is_symlink():
         _directory(tree, place)
         return
-    target = tree / place
+    target = _inside(tree, place)
     target.unlink(missing_ok=True)
     shutil.copyfile(source, target, follow_symlinks=False)
     if not target.is_symlink():

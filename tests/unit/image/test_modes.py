@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from farm.deadline import Deadline
+from farm.errors import UserError
 from farm.host import process
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -48,6 +49,27 @@ def test_an_overlay_is_roots_whatever_the_umask(tmp_path, umask):
     assert (tree / "etc/link").readlink().name == "fstab"
     assert not (tree / "etc/fstab").is_symlink()
     assert mode(tree / "etc/ssh/ssh_host_ed25519_key") == mode(folder / CLIENT_KEY) == 0o600
+
+
+@pytest.mark.parametrize(("more", "overlay"), [
+    ('remove = ["/var/run/mine"]', ""), ('directories = ["/var/run/new"]', ""), ("", "var/run/mine"),
+    ('directories = ["/var/run"]', "")])
+def test_a_link_of_the_guest_does_not_lead_into_this_host(tmp_path, more, overlay):
+    """/var/run and the like are absolute links in Debian."""
+    recipe, tree, host = tmp_path / "recipe", tmp_path / "tree", tmp_path / "host"
+    (recipe / "overlay").mkdir(parents=True)
+    (recipe / "recipe.toml").write_text(f'suite = "bookworm"\npackages = ["fio"]\n{more}\n')
+    if overlay:
+        (recipe / "overlay" / overlay).parent.mkdir(parents=True)
+        (recipe / "overlay" / overlay).write_text("the guest's")
+    host.mkdir()
+    (host / "mine").write_text("mine")
+    (tree / "etc/ssh").mkdir(parents=True)
+    (tree / "var").mkdir()
+    (tree / "var/run").symlink_to(host)
+    with pytest.raises(UserError, match="lies behind a link of the guest"):
+        _finish_tree(load_recipe(str(recipe)), tree, tmp_path)
+    assert [(path.name, path.read_text()) for path in host.iterdir()] == [("mine", "mine")]
 
 
 def test_the_keys_of_the_cache_are_nobody_elses(tmp_path, umask):
