@@ -35,6 +35,7 @@ _POLL_SECONDS = 0.1
 # After it, suppress_printk keeps every sysrq answer from the console and nothing is scheduled (kernel/panic.c, panic).
 _PANICKED = re.compile(rb"^(?:\[[^\]\n]*\])* ?---\[ end Kernel panic - ", re.MULTILINE)
 _PANIC_BYTES = 1 << 14
+_PANIC = "the kernel had panicked, and neither prints nor runs anything"
 # Characters of one file; a longer answer loses its middle.
 MOST_CHARACTERS = 1 << 20
 
@@ -48,6 +49,8 @@ class _Source:
         self._answers = self._failures = 0
         # Why it is not asked any more.
         self._silent = ""
+        # Asked before each question: why there is no use in it, "" while there is.
+        self.useless: Callable[[], str] = str
 
     def keep(self, name: str, item: Callable[[Deadline], str], seconds: float) -> None:
         """Write one answer, or why there is none."""
@@ -57,6 +60,7 @@ class _Source:
         """Write what the item has put among the answers, also before it failed, and of each other name why not."""
         if not self._silent and self._total.expired:
             self._silent = f"the {self._total.seconds:.0f} s for asking the guest had passed"
+        self._silent = self._silent or self.useless()
         answers: dict[str, str] = {}
         why = self._silent
         if not self._silent:
@@ -69,10 +73,6 @@ class _Source:
                 self._answers += 1
         for name in names:
             write(self._directory / name, answers.get(name) or (f"not collected: {why}\n" if why else "(nothing)\n"))
-
-    def give_up(self, why: str) -> None:
-        """Ask it nothing more."""
-        self._silent = self._silent or why
 
     def _failed(self, error: Exception, seconds: float) -> str:
         """Why there is no answer. Who has never answered, or fails a second time, is given up."""
@@ -90,9 +90,8 @@ def collect(target: Patient, directory: Path, console_log: Path, total: Deadline
     qemu, ssh = _Source(directory, guest.at_most(guest.seconds * QEMU_PART)), _Source(directory, guest)
     for name, query in QEMU_QUERIES.items():
         qemu.keep(name, partial(target.human_monitor, query), QEMU_SECONDS)
-    if panicked(console_log):
-        for source in (qemu, ssh):
-            source.give_up("the kernel had panicked, and neither prints nor runs anything")
+    # Asked again and again: a panic takes its time after the oops that we came for.
+    qemu.useless = ssh.useless = lambda: _PANIC if panicked(console_log) else ""
     # Before ssh, which a guest under load may answer so slowly that no time is left.
     for key in SYSRQ_KEYS:
         qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log), SYSRQ_SECONDS)

@@ -54,6 +54,30 @@ def test_a_kernel_that_panicked_is_not_asked(tmp_path: Path, stamp: bytes) -> No
         assert "the kernel had panicked" in (tmp_path / "evidence" / name).read_text()
 
 
+class Panicking(Deaf):
+    """Panics while the first key is pressed."""
+
+    def __init__(self, console: Path) -> None:
+        super().__init__(None, None)
+        self._console, self.keys = console, ""
+
+    def sysrq(self, key: str, deadline: Deadline) -> None:
+        self.keys += key
+        with self._console.open("a") as log:
+            log.write("[   12.345678] ---[ end Kernel panic - not syncing: no ]---\n")
+
+
+def test_a_kernel_that_panics_meanwhile_is_asked_nothing_more(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    console.write_text("[   12.1] Oops: 0010 [#1] SMP\n")
+    target = Panicking(console)
+    collect(target, tmp_path / "evidence", console, Deadline(60))
+    assert target.keys == SYSRQ_KEYS[0]
+    assert "end Kernel panic" in (tmp_path / f"evidence/sysrq-{SYSRQ_KEYS[0]}.txt").read_text()
+    for name in (f"sysrq-{SYSRQ_KEYS[1]}.txt", "dmesg.txt", "slabinfo.txt"):
+        assert "the kernel had panicked" in (tmp_path / "evidence" / name).read_text()
+
+
 @pytest.mark.parametrize("text", [
     b"", b"who says ---[ end Kernel panic - x ]---\n", b"[  1.0] Kernel panic - not syncing: x"])
 def test_any_other_kernel_is(tmp_path: Path, text: bytes) -> None:
