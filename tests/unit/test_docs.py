@@ -22,7 +22,8 @@ from tests.unit.test_floors import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {name: (ROOT / name).read_text() for name in (
-    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/repro.md", "docs/nightly.md", "docs/qualification.md")}
+    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("bisect", "nightly", "qualification", "repro")))}
 README, CONTRIBUTING = TEXTS["README.md"], TEXTS["CONTRIBUTING.md"]
 # An indented line that begins with the farm, or runs it behind a prompt or a pipe; behind a wide gap stands a comment.
 COMMAND = re.compile(r"^    (?:\$ |[^#\n]*(?:\| |git bisect run ))?(farm [a-z].*?)(?: {2,}#.*| \|.*)?$", re.MULTILINE)
