@@ -1,5 +1,6 @@
 """What all tests share: their order, and how two workers of pytest-xdist share them."""
 
+import signal
 from pathlib import PurePath
 
 import pytest
@@ -18,6 +19,11 @@ BUILDERS = (
     "test_qualify::test_three_mutants_are_caught_and_a_killed_qualification_goes_on",
     "test_repro", "test_run::test_a_panic_in_dm_crypt_is_named", "test_solve", "test_debug_reports", "test_evidence",
 )
+
+# A shell starts what it puts into the background with SIGINT ignored, and children inherit that: they would not notice
+# the Ctrl-C that tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more about the host than about the farm.
 settings.register_profile("farm", deadline=None)
