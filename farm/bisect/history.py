@@ -99,11 +99,16 @@ class Evidence:
         missed = dict.fromkeys(possible, 0)
         beyond = 0
         for commits, runs in self._clean():
-            inside = frozenset[str]().union(*map(self.history.ancestors, commits))
-            for member in possible - inside if self.fix else possible & inside:
+            for member in possible & self._with_bug(commits):
                 missed[member] += runs
             beyond += runs
         return posterior(self.rate, {**missed, BEYOND: beyond})
+
+    def _with_bug(self, commits: Iterable[str]) -> frozenset[str]:
+        """Members of which each, were it the culprit, would have left the bug in one of the commits."""
+        inside = [self.history.ancestors(one) for one in commits]
+        everything = self.history.ancestors(self.history.new)
+        return everything.difference(frozenset.intersection(*inside)) if self.fix else frozenset[str]().union(*inside)
 
     def _clean(self) -> list[tuple[set[str], int]]:
         """Commits with the same kernel and how often that ran without the bug; those that have it left out."""

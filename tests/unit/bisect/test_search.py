@@ -136,6 +136,17 @@ def test_a_change_that_never_reached_the_kernel_is_not_run(tmp_path):
     assert all(step.why.startswith("same kernel") for commit, step in journal.steps.items() if commit in copied)
 
 
+def test_what_never_reached_the_kernel_after_the_commit_that_mended_does_not_compete_with_it(tmp_path):
+    world = line(tmp_path, 17, 6, fix=True)
+    # 6 mended it, and the kernel of 7 and 8 is the same: had one of them mended it, that of 6 would have the bug.
+    world.harmless = {world.commits[7], world.commits[8]}
+    judge = KnowingJudge(world, 1)
+    verdict = bisect(world, tmp_path / "b", judge, Settings(fix=True))
+    assert verdict.culprits == (world.culprit,)
+    assert verdict.confidence > 0.95
+    assert len(judge.runs) < 15
+
+
 def test_another_crash_is_not_the_bug(tmp_path):
     world = line(tmp_path, 16, 12)
     middle = world.commits[7]
