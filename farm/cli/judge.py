@@ -67,7 +67,8 @@ def command(
         if run.seen is Seen.HOST:
             raise InfrastructureError(run.title)
         seen.append(run)
-    click.echo(f"{commit[:12]} {_STATUS[conclusion.answer].name.lower()}: {printable(conclusion.why)}")
+    why = printable(conclusion.why or strategy.tally(seen))
+    click.echo(f"{commit[:12]} {_STATUS[conclusion.answer].name.lower()}: {why}")
     return _STATUS[conclusion.answer]
 
 

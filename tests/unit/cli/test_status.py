@@ -45,7 +45,10 @@ def test_what_a_compiler_or_a_guest_said_cannot_steer_the_terminal(error):
     assert done.stderr == b"farm: it said\n#error \\x1b[2J\\x0d\\x07\n"
 
 
-def test_nor_can_the_title_of_a_failure_that_is_judged(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(("run", "status", "told"), [
+    (Run("c" * 40, Seen.BUG, "panic: \x1b[2J"), 1, "bad: panic: \\x1b[2J"),
+    (Run("c" * 40, Seen.NO_BUG), 0, "good: 1 of 1 runs: no bug")])
+def test_nor_can_the_line_about_a_revision(monkeypatch, capsys, run, status, told):
     class Judge:
         def __init__(self, *_, **__):
             pass
@@ -53,11 +56,11 @@ def test_nor_can_the_title_of_a_failure_that_is_judged(monkeypatch, tmp_path, ca
         def build(self, _):
             return Build("d")
 
-        def run(self, commit, *_):
-            return Run(commit, Seen.BUG, "panic: \x1b[2J")
+        def run(self, *_):
+            return run
 
     monkeypatch.setattr(judge, "FarmJudge", Judge)
-    monkeypatch.setattr(judge, "resolve", lambda *_: "c" * 40)
+    monkeypatch.setattr(judge, "resolve", lambda *_: run.commit)
     monkeypatch.setattr(judge, "uncommitted", lambda _: "")
-    assert judge.command.main(["test_crypt.py", "--tree", str(tmp_path)], standalone_mode=False) == 1
-    assert capsys.readouterr().out == "cccccccccccc bad: panic: \\x1b[2J\n"
+    assert judge.command.main(["test_crypt.py", "--tree", "/nowhere"], standalone_mode=False) == status
+    assert capsys.readouterr().out == f"cccccccccccc {told}\n"
