@@ -1,6 +1,6 @@
 """The options that subcommands and the pytest plugin share, as a table that both click and pytest can be told."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,22 @@ class Option:
     def name(self) -> str:
         return self.flag.removeprefix("--").replace("-", "_")
 
-    def number(self, text: str) -> int | float:
-        """A number within the limits. Raises ValueError, with a sentence."""
-        assert self.within is not None
+    def reader(self, refuse: Callable[[str], Exception]) -> Callable[[str], Any]:
+        """What makes a value of a text; of what is no number within the limits it raises what `refuse` makes."""
+        if self.within is None:
+            return self.kind
         least, most = self.within
-        try:
-            value = int(text) if self.kind is int else float(text)
-        except ValueError:
-            raise ValueError(f"{text[:40]!r} is not a number.") from None
-        if not least <= value <= most:  # nor what is no number
-            raise ValueError(f"{text[:40]} is not between {least} and {most}.")
-        return value
+
+        def number(text: str) -> int | float:
+            try:
+                value = int(text) if self.kind is int else float(text)
+            except ValueError:
+                raise refuse(f"{text[:40]!r} is not a number.") from None
+            if not least <= value <= most:  # nor what is no number
+                raise refuse(f"{text[:40]} is not between {least} and {most}.")
+            return value
+
+        return number
 
 
 # Which kernel is built.

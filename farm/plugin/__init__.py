@@ -1,12 +1,10 @@
 """The pytest plugin: options, markers and fixtures that make a testcase a cell on a real kernel."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from farm.options import OPTIONS, Option
+from farm.options import OPTIONS
 
 pytest_plugins = ["farm.plugin.hooks"]
 
@@ -30,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(option.flag, action="store_true", help=option.help)
             continue
         group.addoption(
-            option.flag, metavar=option.metavar, help=option.help, type=_type(option),
+            option.flag, metavar=option.metavar, help=option.help, type=option.reader(ArgumentTypeError),
             action="append" if option.multiple else "store", default=[] if option.multiple else option.default,
             **({"choices": option.choices} if option.choices else {}))
 
@@ -38,17 +36,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-
-
-def _type(option: Option) -> Callable[[str], Any]:
-    """What pytest reads a value by."""
-    if option.within is None:
-        return option.kind
-
-    def number(text: str) -> int | float:
-        try:
-            return option.number(text)
-        except ValueError as error:
-            raise ArgumentTypeError(str(error)) from None
-
-    return number
