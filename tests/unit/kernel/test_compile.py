@@ -68,7 +68,8 @@ class TestProgress:
 
 class TestFailure:
     def test_the_first_error_and_the_log_are_named(self, tmp_path: Path) -> None:
-        recipe = f"\t@echo '{tmp_path}/work/fs/a.c:7:3: error: no such thing'; echo more; false\n"
+        tree = tmp_path / "work"
+        recipe = f"\t@echo '{tree}/fs/a.c:7:3: error: no such thing'; echo more; false\n"
         with pytest.raises(BuildError) as caught:
             run(tmp_path, recipe)
         assert caught.value.first == "fs/a.c:7: no such thing"
