@@ -50,7 +50,7 @@ class _Source:
         # Why it is not asked any more.
         self._silent = ""
         # Asked before each question: why there is no use in it, "" while there is.
-        self.useless: Callable[[], str] = str
+        self.useless: Callable[[], str] = lambda: ""
 
     def keep(self, name: str, item: Callable[[Deadline], str], seconds: float) -> None:
         """Write one answer, or why there is none."""
