@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from farm import __version__
+from farm.cli.telling import complain
 from farm.errors import FarmError, KernelError, UserError
 from farm.host.others import forbid_others_to_write
 from farm.model import Verdict
-from farm.textform import printable_lines
 
 # Name of the subcommand -> module with its `command`, and the line that `farm --help` shows for it.
 COMMANDS = {
@@ -112,8 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("\ninterrupted", err=True)
         sys.exit(Verdict.STOP + 2)  # 130, as a shell reports an interrupt
     except FarmError as error:
-        # What a compiler or a guest said may be in it.
-        click.echo(f"farm: {printable_lines(str(error))}", err=True)
+        complain(error)
         sys.exit(_status(error))
     except (_OutputGoneError, BrokenPipeError):
         _drop_output()

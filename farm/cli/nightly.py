@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from farm.cli.telling import complain
 from farm.errors import FarmError
 from farm.nightly.matrix import PlannedCell
 from farm.nightly.plan import read_plan
@@ -14,7 +15,6 @@ from farm.nightly.session import Prepared, Session, cells_by_kernel, matrix_of, 
 from farm.report import terminal
 from farm.report.values import Status
 from farm.results.database import Database
-from farm.textform import printable_lines
 
 DATABASE = click.option(
     "--database", metavar="URL", default="", envvar="FARM_DATABASE", show_envvar=True,
@@ -45,7 +45,7 @@ def command(plan: Path, *, dry_run: bool, resume: bool, name: str, database: str
             return 0
         report = Session(plan, database, _say, resume=resume or bool(name), name=name).run()
     except FarmError as error:
-        click.echo(f"farm: {printable_lines(str(error))}", err=True)
+        complain(error)
         return Status.COULD_NOT_RUN
     except KeyboardInterrupt:
         click.echo(f"\nfarm: interrupted; `farm nightly {plan} --resume` goes on.", err=True)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from farm.cli.options import options
+from farm.cli.telling import complain
 from farm.errors import BuildError, InfrastructureError, UserError
 from farm.guest.argv import check_machine
 from farm.guest.machinetext import mebibytes, parse_machine, parse_namespace
@@ -26,7 +27,6 @@ from farm.model import Machine, Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
 from farm.stack import check_stack, parse_stack
-from farm.textform import printable_lines
 
 # What pytest is always told.
 _QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -73,7 +73,7 @@ def command(
     try:
         prepare(given)
     except BuildError as error:
-        click.echo(f"farm: {printable_lines(str(error))}", err=True)
+        complain(error)
         return Verdict.SKIP
     # A free worker gets the next cell, and no more: the order in which they are given is the one in which they begin.
     argv = [*places, "-v", *_QUIET, *arguments, *(["-n", workers, "--maxschedchunk=1"] if workers else []),

@@ -9,6 +9,9 @@ from typing import Any
 
 import click
 
+from farm.errors import FarmError
+from farm.textform import printable_lines
+
 
 def announcer() -> Callable[[str], None]:
     """Tells the user lines of progress, with the seconds since the beginning."""
@@ -24,3 +27,8 @@ def announcer() -> Callable[[str], None]:
 def echo(data: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print a report in one of its two forms."""
     click.echo(json.dumps(data) if as_json else text, nl=as_json)
+
+
+def complain(error: FarmError) -> None:
+    """Tell what went wrong; what a compiler or a guest said may be in it."""
+    click.echo(f"farm: {printable_lines(str(error))}", err=True)

@@ -17,6 +17,7 @@ from farm.cli.classify import visible
 from farm.cli.options import options
 from farm.cli.repro import read_report
 from farm.cli.run import prepare, resolve
+from farm.cli.telling import complain
 from farm.deadline import Deadline
 from farm.errors import BuildError, UserError
 from farm.host import lease, process
@@ -28,7 +29,6 @@ from farm.repro.likeness import likeness
 from farm.repro.ranking import rank
 from farm.repro.reached import load
 from farm.repro.understanding import understand
-from farm.textform import printable_lines
 
 _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--ssh-port"))
 
@@ -68,7 +68,7 @@ def command(
         # First of all: one that does not apply, or does not compile, would be noticed after all runs without it.
         prepare({**given, "kernel_image": None, "patch": (*given["patch"], fix)})
     except BuildError as error:
-        click.echo(f"farm: {printable_lines(str(error))}", err=True)
+        complain(error)
         compared = trypatch.not_built(error)
         _print(compared, meant.counted if meant else "nothing was run", place, kernel, as_json=as_json)
         return compared.verdict
