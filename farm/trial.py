@@ -41,6 +41,11 @@ class Command:
         self._stopped = True
         process.stop(self._child)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has yet to end."""
+        return self._child.poll() is None
+
     def wait(self) -> "Ended":
         """Wait for its end. Raises InfrastructureError when it never comes."""
         with process.running(self._child):

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import data_directory
 from farm.model import Outcome, Verdict, json_digest
 from farm.options import BUILD_OPTIONS, as_arguments
+from farm.qualify.ahead import Ahead
 from farm.qualify.journal import Journal, Record
 from farm.qualify.mutant import Mutant
 from farm.qualify.plan import Step, request, steps
@@ -55,38 +56,28 @@ class Qualification:
         journal = Journal(self.directory)
         records = journal.read()
         todo = list(steps(self.mutants, self.runs))
-        for place, step in enumerate(todo, 1):
-            if step in records and records[step].outcome is not Outcome.ERROR:
-                continue
-            later = next((one for one in todo[place:] if one.kernel != step.kernel and one not in records), None)
-            with self._building(later if step.number == 1 else None):
+        with Ahead(self._build) as ahead:
+            for place, step in enumerate(todo, 1):
+                if step in records and records[step].outcome is not Outcome.ERROR:
+                    continue
+                ahead.before(step, [one for one in todo[place:] if one not in records])
                 record = self._run(step)
                 for _ in range(RETRIES):
                     if record.outcome is Outcome.ERROR:
                         say(f"{step.kernel}, run {step.number}: {record.title}; once more")
                         record = self._run(step)
-            records[step] = record
-            journal.append(record)
-            say(f"[{place}/{len(todo)}] {describe(record)}")
+                records[step] = record
+                journal.append(record)
+                say(f"[{place}/{len(todo)}] {describe(record)}")
         table = rows(self.mutants, self.runs, records)
         verdict = verdict_on(table, [records[step] for step in todo])
         write_json(self.directory / ABOUT, {**_about(self.directory), "verdict": verdict.name.lower()})
         return table, verdict
 
-    @contextmanager
-    def _building(self, step: Step | None) -> Iterator[None]:
-        """Build the kernel of a later step with what a guest leaves of the host; its run tells when that fails."""
-        if step is None:
-            yield
-            return
+    def _build(self, step: Step) -> trial.Command:
+        """Build a kernel with what a guest leaves of the host; the run of the step tells when that fails."""
         arguments = as_arguments(self._options(step), BUILD_OPTIONS)
-        command = trial.Command(["build", *arguments], self._place(step) / "build.log", nice=LEAST_NICE)
-        try:
-            yield
-        except BaseException:
-            command.stop()
-            raise
-        command.wait()
+        return trial.Command(["build", *arguments], self._place(step) / "build.log", nice=LEAST_NICE)
 
     def _place(self, step: Step) -> Path:
         directory = self.directory / step.kernel
