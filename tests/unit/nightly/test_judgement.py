@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from functools import cache
 from statistics import fmean
 
 import pytest
@@ -121,12 +122,24 @@ def test_why_nothing_was_judged_is_told():
     assert judge(SERIES, [], CLEAN, most=1, absent="cut by the time budget").verdict.why == "cut by the time budget"
 
 
-def night_of(random_, rate, before):
+def history_of(random_, rate, length):
+    """So many nights of one run. Sorted: their order says nothing, and what is alike is judged once."""
+    return " ".join(sorted(random_.choices("Fp", (rate, 1 - rate), k=length)))
+
+
+@cache
+def made_of(tonight, nights, change):
+    """Simulations come upon the same nights thousands of times."""
+    made = judge(SERIES, cells(tonight), past(nights, change), most=MOST)
+    return made.verdict.change, made.undecided
+
+
+def night_of(random_, rate, nights, last=Change.PASSES):
     """Carry a night out in which the first run failed."""
-    tonight = ["F"]
-    while (made := judge(SERIES, cells(tonight), before, most=MOST)).undecided:
-        tonight.append("F" if random_.random() < rate else "p")
-    return made.verdict.change, len(tonight) - 1
+    tonight = "F"
+    while made_of(tonight, nights, last)[1]:
+        tonight += "F" if random_.random() < rate else "p"
+    return made_of(tonight, nights, last)[0], len(tonight) - 1
 
 
 def test_flaky_testcases_are_taken_for_new_failures_in_a_twentieth_at_most():
@@ -135,7 +148,7 @@ def test_flaky_testcases_are_taken_for_new_failures_in_a_twentieth_at_most():
     wrong, asked, reruns = 0, 0, 0
     while asked < 800:
         rate, length = random_.betavariate(0.5, 4.5), random_.choice((0, 3, 30))
-        before = past(" ".join(random_.choices("Fp", (rate, 1 - rate), k=length)), Change.PASSES)
+        before = history_of(random_, rate, length)
         if random_.random() < rate:  # tonight's first run
             change, more = night_of(random_, rate, before)
             asked, wrong, reruns = asked + 1, wrong + (change is Change.NEW), reruns + more
@@ -148,8 +161,8 @@ def test_flaky_testcases_are_taken_for_new_failures_in_a_twentieth_at_most():
 def test_old_flakiness_is_no_news_whatever_its_rate(rate, length):
     """5 % at most for every rate by itself, and not only over all of them; seen were 1.2 % to 3.8 %."""
     random_ = random.Random(3)
-    histories = (" ".join(random_.choices("Fp", (rate, 1 - rate), k=length)) for _ in range(600))
-    changes = [night_of(random_, rate, past(one, Change.PASSES))[0] for one in histories]
+    histories = (history_of(random_, rate, length) for _ in range(600))
+    changes = [night_of(random_, rate, one)[0] for one in histories]
     # Of 600, up to 43 is what 5 % may become by chance (three standard deviations).
     assert changes.count(Change.NEW) <= 43
 
@@ -160,7 +173,7 @@ def test_old_flakiness_is_no_news_whatever_its_rate(rate, length):
 def test_new_failures_are_found_with_few_reruns(rate, clean, found, reruns):
     """At a rate of 50 %, after 20 clean nights, in 82 % of the nights in which it fails; to three deviations."""
     random_ = random.Random(2)
-    nights = [night_of(random_, rate, past("p " * clean, Change.PASSES)) for _ in range(600)]
+    nights = [night_of(random_, rate, "p " * clean) for _ in range(600)]
     assert fmean(change is Change.NEW for change, _ in nights) >= found
     assert fmean(more for _, more in nights) <= reruns
 
@@ -168,8 +181,7 @@ def test_new_failures_are_found_with_few_reruns(rate, clean, found, reruns):
 def test_what_was_missed_in_one_night_is_found_in_another():
     """A bug at 50 % that was called flaky once: that night is part of its history, and hides it no more than others."""
     random_ = random.Random(5)
-    before = past("p " * 30 + "Fpppp p", Change.FLAKY)
-    nights = [night_of(random_, 0.5, before)[0] for _ in range(600)]
+    nights = [night_of(random_, 0.5, "p " * 30 + "Fpppp p", Change.FLAKY)[0] for _ in range(600)]
     assert fmean(change is Change.NEW for change in nights) >= 0.75
 
 
