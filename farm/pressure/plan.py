@@ -10,6 +10,7 @@ from farm.textform import Kind, Registry
 PRESSURES: Registry[Kind] = Registry("pressure")
 
 HOLD_DIRECTORY = "/run/farm/hold"
+_FUNCTIONS = r"[A-Za-z_]\w*(\+[A-Za-z_]\w*)*"
 
 
 @PRESSURES.register
@@ -44,7 +45,9 @@ class Faults(Kind):
     # Directory of the fault in debugfs.
     directory: ClassVar[str] = ""
     # Functions, with + between them; whatever lies between the first and the last in memory counts too.
-    within: str = textform.text(None, r"[A-Za-z_]\w*(\+[A-Za-z_]\w*)*", "the names of functions, with + between them")
+    within: str = textform.text(None, _FUNCTIONS, "the names of functions, with + between them")
+    # Functions likewise: what they ask for, or whoever they call, succeeds all the same; "" for none.
+    sparing: str = textform.text("", _FUNCTIONS, "the names of functions, with + between them")
     # Every so many-th of them fails.
     every: int = textform.number(2, hint="a number of allocations, at least 1", least=1)
     # Those that may sleep fail as well.
@@ -73,7 +76,7 @@ def faults_argv(spec: Faults, what: str) -> tuple[str, ...]:
     """The command that starts the faults (`start`), or stops them and prints `farm-injected COUNT` (`stop`)."""
     script = (files("farm.pressure") / "scripts" / "faults.sh").read_text()
     return ("bash", "-c", script, "farm-faults", spec.directory, what, str(spec.every),
-            spec.within.replace("+", " "), "N" if spec.sleeping else "Y")
+            spec.within.replace("+", " "), spec.sparing.replace("+", " "), "N" if spec.sleeping else "Y")
 
 
 def holder_argv(spec: KeepFree) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """Pressure: its text form, and what it does to shell and QMP."""
 
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +137,7 @@ def test_a_balloon_that_does_not_fill_is_an_error() -> None:
 def test_faults_last_as_long_as_the_block() -> None:
     guest = Guest(answer="farm-injected 12\n")
     with pressure_on(guest)("fail-slab:within=crypt_map+crypt_endio,every=3"):
-        assert [argv[4:] for argv in guest.runs] == [("failslab", "start", "3", "crypt_map crypt_endio", "Y")]
+        assert [argv[4:] for argv in guest.runs] == [("failslab", "start", "3", "crypt_map crypt_endio", "", "Y")]
     assert guest.runs[1][5] == "stop"
 
 
@@ -154,3 +156,46 @@ def test_faults_that_nothing_ran_into_are_a_mistake() -> None:
 
 def test_allocations_that_may_sleep_fail_when_asked_for() -> None:
     assert faults_argv(FailSlab("f", sleeping=True), "start")[-1] == "N"
+
+
+KALLSYMS = """\
+ffffffff81000100 t crypt_map
+ffffffff81000200 T crypt_map_alias
+ffffffff81000200 t crypt_convert
+ffffffff81000300 D not_code
+ffffffff81000400 T bio_integrity_alloc
+ffffffff81000500 T after
+"""
+FILES = ("probability", "require-start", "require-end", "reject-start", "reject-end", "stacktrace-depth",
+         "ignore-gfp-wait", "task-filter", "verbose", "space", "interval", "times")
+
+
+@pytest.mark.parametrize(("spec", "ranges"), [
+    (FailSlab("crypt_map"), ["0xffffffff81000100", "0xffffffff81000200", "0", "0"]),
+    (FailSlab("crypt_convert+crypt_map"), ["0xffffffff81000100", "0xffffffff81000300", "0", "0"]),
+    (FailSlab("crypt_map", sparing="bio_integrity_alloc"),
+     ["0xffffffff81000100", "0xffffffff81000200", "0xffffffff81000400", "0xffffffff81000500"]),
+])
+def test_the_ranges_of_addresses_that_fail_and_that_are_spared(
+    tmp_path: Path, spec: FailSlab, ranges: list[str],
+) -> None:
+    assert faults(tmp_path, spec).returncode == 0
+    read = [(tmp_path / name).read_text().strip() for name in FILES[1:5]]
+    assert read == ranges
+    assert (tmp_path / "probability").read_text() == "100\n"
+
+
+@pytest.mark.parametrize("spec", [FailSlab("nothing"), FailSlab("crypt_map", sparing="nothing")])
+def test_a_function_that_the_kernel_does_not_have(tmp_path: Path, spec: FailSlab) -> None:
+    done = faults(tmp_path, spec)
+    assert (done.returncode, done.stderr) == (1, "the kernel has no function nothing\n")
+
+
+def faults(directory: Path, spec: FailSlab) -> "subprocess.CompletedProcess[str]":
+    """The guest's script on the host, with a directory of ours in debugfs's place, and our own list of symbols."""
+    (directory / "kallsyms").write_text(KALLSYMS)
+    for name in FILES:
+        (directory / name).touch()
+    argv = [word.replace("/sys/kernel/debug/$1", str(directory)).replace("/proc/kallsyms", str(directory / "kallsyms"))
+            for word in faults_argv(spec, "start")]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
