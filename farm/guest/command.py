@@ -179,6 +179,7 @@ class Command:
         if self._group:
             with suppress(FarmError, EOFError):
                 channel = start(f"kill -s KILL -- -{self._group}", Deadline(KILL_SECONDS), lambda: None)
+                channel.shutdown_write()
                 channel.status_event.wait(KILL_SECONDS)
                 channel.close()
 

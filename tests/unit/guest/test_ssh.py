@@ -17,7 +17,7 @@ from farm.errors import CrashError, HangError, InfrastructureError
 from farm.guest.shell import RECORDED_INPUT_BYTES, CommandError, ConnectionLostError
 from farm.guest.ssh import Ssh
 from tests.unit.guest.sshd import Sshd
-from tests.unit.host.owners import eventually
+from tests.unit.host.owners import eventually, lives
 
 
 def make_key(path):
@@ -25,6 +25,10 @@ def make_key(path):
     key = Ed25519PrivateKey.generate()
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+# Seconds for a wait that has to fail; messages round them to 1.
+SHORT = 0.6
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +85,6 @@ def ssh(connect):
     return connect()
 
 
-def gone(pid):
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_status_and_both_outputs(ssh):
     result = ssh.run("echo out; echo err >&2; exit 7", deadline=Deadline(10), check=False)
     assert (result.status, result.stdout, result.stderr) == (7, "out\n", "err\n")
@@ -132,7 +125,7 @@ def test_output_has_a_limit(ssh, monkeypatch):
 def test_deadline_ends_the_command_on_the_other_side_too(ssh, records):
     with pytest.raises(HangError, match=r"did not end within 1 s. It last said:\n[0-9]+"):
         ssh.run("sleep 60 & echo $!; wait", deadline=Deadline(1))
-    assert gone(int(records[-1]["stdout"]))
+    assert eventually(lambda: not lives(int(records[-1]["stdout"])))
     assert "did not end" in records[-1]["error"]
 
 
@@ -246,7 +239,7 @@ def test_stop_ends_it_on_the_other_side(ssh):
     job = ssh.stream("sleep 60 & echo $!; wait")
     pid = int(next(job.lines(Deadline(10))))
     job.stop(Deadline(10))
-    assert gone(pid)
+    assert eventually(lambda: not lives(pid))
     assert job.wait(Deadline(1), check=False).status == -1
     assert list(job.lines(Deadline(1))) == []
 
@@ -315,14 +308,14 @@ def test_nobody_listens(connect):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ConnectionLostError, match="did not answer within 1 s"):
-        connect(port=port, seconds=1)
+        connect(port=port, seconds=SHORT)
 
 
 def test_somebody_listens_and_never_speaks(connect, guard):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         with pytest.raises(ConnectionLostError, match="did not answer within 1 s"):
-            connect(port=port, seconds=1)
+            connect(port=port, seconds=SHORT)
         threading.Timer(0.3, lambda: setattr(guard, "error", CrashError("panic"))).start()
         with pytest.raises(CrashError):
             connect(port=port, seconds=60)
@@ -338,7 +331,7 @@ def test_somebody_speaks_ssh_and_then_nothing(connect):
 
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(ConnectionLostError, match="did not answer within 1 s"):
-            connect(port=listener.getsockname()[1], seconds=1)
+            connect(port=listener.getsockname()[1], seconds=SHORT)
 
 
 def test_the_guard_ends_waiting_for_sshd(connect, guard):
