@@ -139,10 +139,11 @@ class Command:
             self._first = line[:CHUNK]
             if not newline:
                 return
-            # What is no process id comes from a guest gone mad, and the groups 0 and 1 must never be killed.
-            self._group = int(line) if line.isdigit() and len(line) < 10 else 0
-            if self._group < 2:
+            group = int(line) if line.isdigit() and len(line) < 10 else 0
+            # What is no process id comes from a guest gone mad; `kill -- -1` would end all that it runs.
+            if group < 2:
                 raise ConnectionLostError(f"The guest's shell printed {line[:80]!r} instead of its process id.")
+            self._group = group
         if self.keep:
             _append(self._stdout, data)
         if self.out is not None:

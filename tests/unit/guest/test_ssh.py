@@ -162,16 +162,20 @@ def test_a_connection_that_breaks_while_input_is_sent(ssh):
         ssh.run(["cat"], deadline=Deadline(60), input=bytes(4_000_000), out=out)
 
 
-def test_a_shell_gone_mad(ssh, monkeypatch):
-    monkeypatch.setattr("farm.guest.command.Command._line", lambda self: "echo -1; sleep 60")
+@pytest.mark.parametrize("said", ["-1", "0", "1", "12345678901"])
+def test_a_shell_gone_mad_names_no_group_to_kill(ssh, said, monkeypatch):
+    killed = []
+    monkeypatch.setattr("farm.guest.command.Command._line", lambda self: f"echo {said}; sleep 60")
+    monkeypatch.setattr("farm.guest.command.Command._kill", lambda self, start: killed.append(self._group))
     with pytest.raises(ConnectionLostError, match="instead of its process id"):
         ssh.run(["true"], deadline=Deadline(10))
+    assert killed == [0]
 
 
 def test_a_guest_that_no_longer_starts_commands(ssh, server):
     server.answers.clear()
     with pytest.raises(HangError, match=r"did not start .* within 1 s"):
-        ssh.run(["true"], deadline=Deadline(1))
+        ssh.run(["true"], deadline=Deadline(SHORT))
 
 
 def test_the_guard_is_asked_while_a_command_starts(ssh, server, guard):
