@@ -47,11 +47,11 @@ class Running:
         Raises HangError at the deadline, and whatever ended the command early.
         """
         while True:
+            if deadline.expired and self.running:
+                raise self._late(deadline)
             try:
-                line = self._lines.get(timeout=min(POLL_SECONDS, deadline.remaining()))
+                line = self._lines.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                if deadline.expired:
-                    raise self._late(deadline) from None
                 continue
             if line is None:
                 self._raise()

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from itertools import islice
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -256,6 +257,20 @@ def test_a_stream_that_outlasts_a_wait_runs_on(ssh):
         list(job.lines(Deadline(0.2)))
     assert job.running
     job.stop(Deadline(10))
+
+
+def test_a_stream_that_never_pauses_does_not_outlast_a_wait_either(ssh):
+    job = ssh.stream(["yes"])
+    assert next(job.lines(Deadline(10))) == "y"
+    with pytest.raises(HangError, match="`yes` still runs"):
+        list(islice(job.lines(Deadline(0.05)), 1_000_000))
+    job.stop(Deadline(10))
+
+
+def test_lines_of_a_stream_that_has_ended_are_there_after_the_deadline(ssh):
+    job = ssh.stream(["seq", "3"])
+    job.wait(Deadline(10))
+    assert list(job.lines(Deadline(0))) == ["1", "2", "3"]
 
 
 def test_what_ends_a_stream_early_is_raised_to_whoever_waits(ssh, guard):
