@@ -49,12 +49,13 @@ class Ssh:
         """Connect as soon as sshd answers.
 
         Raises ConnectionLostError when it does not before the deadline, or refuses the farm's key;
-        InfrastructureError when somebody else answers.
+        InfrastructureError when somebody else answers, or the farm's key cannot be read.
         """
+        key = self._read_key()
         while True:
             transport = paramiko.Transport(self._answering_socket(deadline))
             try:
-                self._log_in(transport, deadline)
+                self._log_in(transport, key, deadline)
             except _BrokenLoginError as error:
                 transport.close()
                 if deadline.expired:
@@ -156,7 +157,16 @@ class Ssh:
         return ConnectionLostError(
             f"The guest's ssh (port {self._port} of this host) did not answer within {deadline.seconds:.0f} s.")
 
-    def _log_in(self, transport: paramiko.Transport, deadline: Deadline) -> None:
+    def _read_key(self) -> paramiko.PKey:
+        """Before the login, whose errors are the guest's."""
+        try:
+            return paramiko.Ed25519Key.from_private_key_file(str(self._key_file))
+        except (OSError, paramiko.SSHException) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InfrastructureError(f"cannot read the ssh key {self._key_file} ({why}). "
+                                      "`farm image` builds an image with another.") from error
+
+    def _log_in(self, transport: paramiko.Transport, key: paramiko.PKey, deadline: Deadline) -> None:
         options = transport.get_security_options()
         options.ciphers = (CIPHER,)
         options.kex = (KEX,)
@@ -166,7 +176,6 @@ class Ssh:
             if transport.get_remote_server_key().get_base64() != self._host_key:
                 raise InfrastructureError(
                     f"Something else than the guest answers on port {self._port}: its ssh host key is not the image's.")
-            key = paramiko.Ed25519Key.from_private_key_file(str(self._key_file))
             self._step(transport, lambda event: transport.auth_publickey("root", key, event), deadline)
             if not transport.is_authenticated():
                 raise ConnectionLostError(

@@ -318,6 +318,14 @@ def test_a_refused_key(connect):
         connect(client="stranger")
 
 
+def test_a_key_that_cannot_be_read_is_no_fault_of_the_guest(connect, keys, monkeypatch, tmp_path):
+    (tmp_path / "rubbish").write_text("no key\n")
+    for path in (tmp_path / "none", tmp_path / "rubbish"):
+        monkeypatch.setitem(keys, "client", (path, ""))
+        with pytest.raises(InfrastructureError, match=rf"cannot read the ssh key {path}"):
+            connect(seconds=SHORT)
+
+
 def test_another_host_key_is_not_accepted(connect):
     with pytest.raises(InfrastructureError, match="Something else than the guest"):
         connect(host="stranger")
