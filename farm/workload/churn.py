@@ -39,7 +39,7 @@ class ChurnRunner(Runner[Churn]):
                 str(seed % 32768), str(spec.files), str(spec.largest // 1024))
         return Job(argv, (subject.device,) if subject.device else ("vm",))
 
-    def judge(self, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
+    def judge(self, spec: Churn, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
         byte = _BYTE.search(result.said)
         wrong = tuple(VerifyError("wrong content", file, int(byte[1]) - 1 if byte else -1)
                       for file in _WRONG.findall(result.said))

@@ -73,9 +73,9 @@ class FioRunner(Runner[Fio]):
                 job_file(spec, subject, seconds))
         return Job(argv, (subject.device,) if subject.device else ("vm",))
 
-    def judge(self, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
+    def judge(self, spec: Fio, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
         passes, ios, count = fio_output.totals(stdout)
-        if ",verify_only" not in result.text and passes:
+        if passes and not spec.verify_only and spec.rw not in ("read", "randread"):
             self._written[filename(subject)] = result.seed + passes - 1
         return replace(result, ios=ios, bytes=count, errors=fio_output.io_errors(result.said),
                        verify_errors=fio_output.verify_errors(result.said), layer="fio-verify")

@@ -153,7 +153,7 @@ class Runner(ABC, Generic[SpecT]):
         """What to start. Raises UserError when the subject does not fit."""
 
     @abstractmethod
-    def judge(self, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
+    def judge(self, spec: SpecT, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
         """Fill in counts and errors from what it printed; `said` is its standard error."""
 
     def _run(self, spec: SpecT, subject: Subject, seconds: float) -> WorkloadResult:
@@ -173,7 +173,7 @@ class Runner(ABC, Generic[SpecT]):
         log.info("%s with seed %d ended with status %d", text, seed, heard.status)
         result = WorkloadResult(text, seed, heard.status == 0, status=heard.status,
                                 said=heard.outputs.get("stderr", ""), seconds=time.monotonic() - began)
-        result = self.judge(result, heard.outputs.get("stdout", ""), subject)
+        result = self.judge(spec, result, heard.outputs.get("stdout", ""), subject)
         return replace(result, ok=result.ok and not result.errors and not result.verify_errors)
 
 

@@ -52,7 +52,7 @@ class StressRunner(Runner[Stress]):
                 "--timeout", f"{max(1, round(seconds))}s", "--metrics", "--oomable")
         return Job(argv, (*((subject.device,) if subject.device else ()), "vm"))
 
-    def judge(self, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
+    def judge(self, spec: Stress, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
         said = f"{stdout}\n{result.said}"
         place = subject.mountpoint or subject.device
         wrong = tuple(VerifyError(re.sub(r"\d+|0x[0-9a-f]+", "N", match["what"]).strip(), place)

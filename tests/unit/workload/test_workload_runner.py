@@ -118,6 +118,18 @@ def test_verifying_only_looks_for_the_last_pass(shell: LocalShell, watched: Watc
     assert last.split()[1] == f"0x{int(last.split()[0]):08x}"
 
 
+@pytest.mark.parametrize("reading", [{"verify_only": True}, {"rw": "randread", "verify": "none"}])
+def test_what_only_reads_leaves_the_last_pass_as_it_was(
+    shell: LocalShell, watched: Watched, tmp_path: Path, reading: dict[str, Any]
+) -> None:
+    fio = FioRunner(shell, **options(watched))
+    fio(str(tmp_path))
+    fio(str(tmp_path), **reading)
+    fio(str(tmp_path), verify_only=True)
+    wrote, _, verified = shell.seeds.read_text().splitlines()
+    assert verified == wrote
+
+
 def test_wrong_data_is_a_verification_error_by_fio(shell: LocalShell, watched: Watched, tmp_path: Path) -> None:
     shell.say.write_text("verify: bad magic header 49c7, wanted acca at file /dev/dm-0 offset 8192, length 4096\n")
     with pytest.raises(VerificationError, match="wrong data from /dev/dm-0 at byte 8192: bad magic header") as caught:
