@@ -21,6 +21,15 @@ echo "$FARM_SEED $FARM_PATTERN" >>"$SEEDS"
 printf '{\\n"jobs": [{"write": {"total_ios": 10, "io_bytes": 40960}}]\\n}\\n'
 [ ! -s "$SAY" ] || { cat "$SAY" >&2; exit 1; }
 """
+# Read by every bash that runs a script: bash's own clock stands still, and a pass of fio is what takes a second.
+FAKE_CLOCK = """
+unset SECONDS
+SECONDS=0
+fio() {
+  SECONDS=$((SECONDS + 1))
+  command fio "$@"
+}
+"""
 
 
 class Started:
@@ -49,6 +58,11 @@ class LocalShell:
         tool.chmod(0o755)
         self._environment = {
             **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "SEEDS": str(self.seeds), "SAY": str(self.say)}
+
+    def fake_clock(self) -> None:
+        clock = self.folder / "clock"
+        clock.write_text(FAKE_CLOCK)
+        self._environment["BASH_ENV"] = str(clock)
 
     def stream(self, command: Sequence[str] | str, *, on_line: Callable[[str], None] | None = None) -> Started:
         argv = list(command)
@@ -102,20 +116,19 @@ def test_a_good_run_says_what_it_did(shell: LocalShell, watched: Watched, tmp_pa
 def test_passes_repeat_until_the_time_is_up_with_a_seed_each(
     shell: LocalShell, watched: Watched, tmp_path: Path
 ) -> None:
-    result = FioRunner(shell, **options(watched))(str(tmp_path), duration=1)
-    seeds = [line.split()[0] for line in shell.seeds.read_text().splitlines()]
-    assert len(seeds) > 1
-    assert seeds == [str(7 + number) for number in range(len(seeds))]
-    assert result.ios == 10 * len(seeds)
+    shell.fake_clock()
+    result = FioRunner(shell, **options(watched))(str(tmp_path), duration=3)
+    assert [line.split()[0] for line in shell.seeds.read_text().splitlines()] == ["7", "8", "9"]
+    assert result.ios == 30
 
 
 def test_verifying_only_looks_for_the_last_pass(shell: LocalShell, watched: Watched, tmp_path: Path) -> None:
+    shell.fake_clock()
     fio = FioRunner(shell, **options(watched))
-    fio(str(tmp_path), verify="pattern", duration=1)
-    last = shell.seeds.read_text().splitlines()[-1]
+    fio(str(tmp_path), verify="pattern", duration=3)
+    *_, last = shell.seeds.read_text().splitlines()
     fio(str(tmp_path), verify="pattern", verify_only=True, duration=60)
-    assert shell.seeds.read_text().splitlines()[-1] == last
-    assert last.split()[1] == f"0x{int(last.split()[0]):08x}"
+    assert shell.seeds.read_text().splitlines()[3:] == [last] == ["9 0x00000009"]
 
 
 @pytest.mark.parametrize("reading", [{"verify_only": True}, {"rw": "randread", "verify": "none"}])
@@ -178,7 +191,7 @@ def test_beside_others(shell: LocalShell, watched: Watched, tmp_path: Path) -> N
 
 
 def test_supervision_counts_and_hands_over_output(tmp_path: Path) -> None:
-    job = Job(("bash", "-c", "echo out; echo err >&2; sleep 1; exit 3"), ("vm",))
+    job = Job(("bash", "-c", "echo out; echo err >&2; sleep 0.6; exit 3"), ("vm",))
     heard, counts = Listener(), []
     heard.progress = counts.append
     done = subprocess.run(supervised(job, str(tmp_path / "d")), capture_output=True, text=True, timeout=60, check=True)
@@ -199,8 +212,8 @@ def test_damaged_lines_do_nothing(line: str) -> None:
 
 
 def test_churn_finds_a_changed_file(shell: LocalShell, watched: Watched, tmp_path: Path) -> None:
-    churn = ChurnRunner(shell, **options(watched, 1))
-    good = churn(str(tmp_path), files=5, largest="4K")
+    churn = ChurnRunner(shell, **options(watched, 60))
+    good = churn(str(tmp_path), duration=2, files=5, largest="4K")  # one second of $SECONDS may be no time at all
     assert good.ios > 0
     for path in (tmp_path / "farm-churn").iterdir():
         path.write_bytes(b"X" + path.read_bytes()[1:])
