@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from farm.deadline import Deadline, Pace
-from farm.errors import GuestError, UserError
+from farm.errors import GuestError, InfrastructureError, UserError
 from farm.guest.shell import CommandResult
 from farm.pressure.plan import HOLD_DIRECTORY, PRESSURES, Balloon, Faults, KeepFree, faults_argv, holder_argv
 from farm.textform import Kind
@@ -16,6 +16,8 @@ RISE_SECONDS = 20.0
 END_SECONDS = 5.0
 # Base seconds to find a function and to set up the faults in it.
 FAULTS_SECONDS = 10.0
+# QEMU answers at once, also for a dead guest; one that is starved gets this many seconds.
+QMP_SECONDS = 5.0
 _INJECTED = re.compile(r"farm-injected (\d{1,10})", re.ASCII)
 _HELD = re.compile(r"farm-held (\d{1,12})", re.ASCII)
 
@@ -73,9 +75,10 @@ class Pressure:
                     self._await_held(holder, spec)
                     yield
                 finally:
-                    # Killed, it cannot give the memory back itself.
+                    # Killed, it cannot give the memory back itself; one that failed may not have mounted anything.
                     holder.stop(self._pace.deadline(END_SECONDS))
-                    self._shell.run(["umount", "-l", HOLD_DIRECTORY], deadline=self._pace.deadline(END_SECONDS))
+                    self._shell.run(["umount", "-l", HOLD_DIRECTORY], deadline=self._pace.deadline(END_SECONDS),
+                                    check=False)
             case Faults():
                 deadline = self._pace.deadline(FAULTS_SECONDS)
                 self._shell.run(faults_argv(spec, "start"), deadline=deadline)
@@ -91,8 +94,12 @@ class Pressure:
                 try:
                     self._resize(spec.memory)
                     yield
-                finally:
-                    self._resize(self._memory)
+                except BaseException:
+                    # Not waited for: the guest may be dead, and its evidence is next.
+                    with suppress(InfrastructureError):
+                        self._set_balloon(self._memory)
+                    raise
+                self._resize(self._memory)
 
     def _await_held(self, holder: Holding, spec: KeepFree) -> None:
         deadline = self._pace.deadline(RISE_SECONDS)
@@ -107,11 +114,14 @@ class Pressure:
             raise UserError(f"{PRESSURES.render(spec)} made no allocation fail: the workload does not get to these "
                             "functions, or nothing beneath them allocates so. Name others, or use `sleeping`.")
 
+    def _set_balloon(self, memory: int) -> None:
+        self._qmp("balloon", {"value": memory}, Deadline(QMP_SECONDS))
+
     def _resize(self, memory: int) -> None:
         """Set the balloon and wait until the guest has followed, which it does a few MiB at a time."""
         deadline = self._pace.deadline(RISE_SECONDS)
         before = self._qmp("query-balloon", {}, deadline)["actual"]
-        self._qmp("balloon", {"value": memory}, deadline)
+        self._set_balloon(memory)
         while (actual := self._qmp("query-balloon", {}, deadline)["actual"]) != memory:
             if not deadline.sleep(0.1):
                 raise GuestError(f"The guest's memory went from {before >> 20} to {actual >> 20} MiB, not to "

@@ -1,6 +1,7 @@
 """Pressure: its text form, and what it does to shell and QMP."""
 
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from farm.deadline import Deadline, Pace
-from farm.errors import GuestError, UserError
-from farm.guest.shell import CommandResult
+from farm.errors import GuestError, InfrastructureError, UserError
+from farm.guest.shell import CommandError, CommandResult
 from farm.pressure import PRESSURES, Balloon, FailPageAlloc, FailSlab, KeepFree, Pressure
+from farm.pressure.apply import RISE_SECONDS
 from farm.pressure.plan import HOLD_DIRECTORY, faults_argv, holder_argv
 from farm.textform import Kind
 
@@ -35,23 +37,36 @@ class Guest:
 
     def __init__(self, said: Sequence[str] = ("farm-held 65536",), least: int = 0, answer: str = "") -> None:
         self.holder = Holder(said)
+        self.alive, self.gone = True, False
         self.runs: list[Sequence[str]] = []
         self.balloons: list[int] = []
         self._actual = 512 << 20
         self._least = least
         self._answer = answer
 
-    def run(self, argv: Sequence[str], **_: object) -> CommandResult:
+    def run(self, argv: Sequence[str], *, check: bool = True, **_: object) -> CommandResult:
+        """There is something to unmount when the holder got that far."""
         self.runs.append(argv)
-        return CommandResult(tuple(argv), 0, self._answer, "", 0.0)
+        status = 32 if argv[0] == "umount" and "farm-held" not in str(self.holder.said) else 0
+        result = CommandResult(tuple(argv), status, self._answer, "", 0.0)
+        if check and status:
+            raise CommandError(result)
+        return result
+
+    def dies(self, *, qemu: bool = False) -> None:
+        self.alive, self.gone = False, qemu
+        raise ZeroDivisionError
 
     def stream(self, command: Sequence[str]) -> Holder:
         return self.holder
 
     def qmp(self, command: str, arguments: Mapping[str, object], deadline: Deadline) -> Any:
+        if self.gone:
+            raise InfrastructureError("QEMU is gone")
         if command == "balloon":
             self.balloons.append(int(str(arguments["value"])))
-            self._actual = max(self.balloons[-1], self._least)
+            if self.alive:
+                self._actual = max(self.balloons[-1], self._least)
         return {"actual": self._actual}
 
 
@@ -124,6 +139,21 @@ def test_the_balloon_comes_and_goes() -> None:
     with pressure_on(guest)("balloon:memory=256M"):
         assert guest.balloons == [256 << 20]
     assert guest.balloons == [256 << 20, 512 << 20]
+
+
+def test_nobody_waits_until_a_guest_that_died_has_its_memory_back() -> None:
+    guest = Guest()
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError), pressure_on(guest)("balloon:memory=256M"):
+        guest.dies()
+    assert guest.balloons == [256 << 20, 512 << 20]
+    assert time.monotonic() - began < QUICK.seconds(RISE_SECONDS)
+
+
+def test_a_qemu_that_ended_does_not_hide_why_the_block_failed() -> None:
+    guest = Guest()
+    with pytest.raises(ZeroDivisionError), pressure_on(guest)("balloon:memory=256M"):
+        guest.dies(qemu=True)
 
 
 def test_a_balloon_that_does_not_fill_is_an_error() -> None:
