@@ -134,10 +134,11 @@ class CellRun:
         Collects the evidence of a failure while the guest still runs.
         """
         cause, began = error, time.monotonic()
-        if self.target is not None and not isinstance(error, pytest.skip.Exception):
+        if self.target is not None:
             cause = self.monitor.failure() or error or self._leaked(self.target)
-            # A full disk of this host looks like broken hardware to the guest.
-            cause = (self.target.trouble() or cause) if cause is not None else None
+            if cause is not None and not isinstance(cause, pytest.skip.Exception):
+                # A full disk of this host looks like broken hardware to the guest.
+                cause = self.target.trouble() or cause
         # An error of the testcase's own is its own signal.
         self.record.conclude(cause, self.monitor.signalled or began)
         if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None and not self._live.stopped:

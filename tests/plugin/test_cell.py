@@ -1,0 +1,37 @@
+"""How a cell ends, with a guest of which nothing is left but what its kernel said."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from farm.errors import CrashError
+from farm.guest.patient import Patient
+from farm.host.accel import KVM, Acceleration
+from farm.model import KernelId, Outcome
+from farm.plugin.cell import CellRun
+
+PANIC = b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n"
+
+
+@pytest.fixture
+def cell(pytester):
+    kernel = SimpleNamespace(id=KernelId("debian:linux-source-6.12", "6.12", "base"), vmlinux=None)
+    session = SimpleNamespace(
+        kernel=kernel, image=SimpleNamespace(digest=""), acceleration=Acceleration(KVM, "", 0.8), seed=1,
+        run_directory=pytester.path / "runs")
+    cell = CellRun(session, pytester.getitem("def test_it(): pass", "test_it"))
+    cell.target = SimpleNamespace(patient=Patient(None, None), trouble=lambda: None, alive=False)
+    return cell
+
+
+def test_a_skip_does_not_hide_what_the_kernel_reported(cell):
+    cell.monitor.console(PANIC)
+    assert isinstance(cell.conclude(pytest.skip.Exception("no such module")), CrashError)
+    assert cell.record.outcome is Outcome.FAIL
+
+
+def test_a_skip_of_a_guest_that_is_well_is_one(cell):
+    skip = pytest.skip.Exception("no such module")
+    cell.monitor.console(b"[   12.000000] all is well\n")
+    assert cell.conclude(skip) is skip
+    assert cell.record.outcome is Outcome.SKIP
