@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from farm.deadline import Deadline
 from farm.errors import FarmError, GuestError
+from farm.textform import printable as escaped
 
 # Longer output is cut in the middle in the record of commands; the caller still gets all of it.
 RECORDED_CHARACTERS = 128 * 1024
@@ -74,8 +75,7 @@ def printable(command: Sequence[str] | str) -> str:
 
 def visible(text: str, lines: int = 15, characters: int = 2000) -> str:
     """The end of what a guest said, with everything that could move a terminal's cursor spelled out."""
-    last = "\n".join(text[-characters:].splitlines()[-lines:])
-    return "".join(char if char.isprintable() or char in "\t\n" else f"\\x{ord(char):02x}" for char in last)
+    return "\n".join(map(escaped, text[-characters:].splitlines()[-lines:]))
 
 
 def entry(result: CommandResult, *, started: float, error: str = "", input: bytes = b"") -> dict[str, Any]:

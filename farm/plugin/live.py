@@ -19,6 +19,7 @@ from farm.plugin.session import FarmSession
 from farm.reach import FILE as FUNCTIONS
 from farm.reach import functions
 from farm.target import Target
+from farm.textform import printable
 
 _STOP_SECONDS = 5.0
 _STOPPED = "the guest's CPUs are stopped; gdb continues them"
@@ -134,6 +135,6 @@ class Live:
 def say(*lines: str) -> None:
     """Tell the user, whatever pytest does to our streams, in a terminal that a session may have set to raw mode."""
     end = "\r\n" if os.isatty(2) else "\n"
-    text = "".join(f"farm: {''.join(char if char.isprintable() else '?' for char in line)}{end}" for line in lines)
+    text = "".join(f"farm: {printable(line)}{end}" for line in lines)
     with suppress(OSError):
         os.write(2, text.encode(errors="replace"))

@@ -148,8 +148,10 @@ class Outcomes:
 
 def _first_line(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):  # a skip: (path, line, reason)
-        return str(report.longrepr[2])
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr).splitlines()[0]
+        said: object = report.longrepr[2]
+    else:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        said = crash.message if crash else report.longrepr
+    return printable((str(said).splitlines() or [""])[0])
 
 

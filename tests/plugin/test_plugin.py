@@ -98,6 +98,19 @@ def test_guest_output_cannot_steer_the_terminal(pytester):
     result.stdout.fnmatch_lines(["WARNING in \\x1b*evil"])
 
 
+def test_the_reason_of_a_skip_cannot_steer_it_either(pytester):
+    pytester.makepyfile(r"""
+        import pytest
+
+        def test_it(record_property):
+            record_property("cell", "/runs/1")
+            pytest.skip("target integrity is v1\x1b[2J\nevil")
+    """)
+    result = pytester.runpytest("--color=no")
+    assert "\x1b" not in result.stdout.str()
+    result.stdout.re_match_lines([r"skip .* target integrity is v1\\x1b\[2J$"])
+
+
 def test_junit_tells_failures_from_errors(pytester):
     pytester.makepyfile(BLAME)
     pytester.runpytest("--junitxml=out.xml")
