@@ -20,6 +20,7 @@ from farm.guest.shell import (
     ConnectionLostError,
     Record,
     StoppedError,
+    brief,
     entry,
     printable,
     visible,
@@ -168,13 +169,13 @@ class Command:
             raise
         if self.deadline.expired:
             said = visible((self._stderr or self._stdout).decode(errors="replace").strip(), 5, 500)
-            raise HangError(f"`{printable(self.command)}` did not end within {self.deadline.seconds:.0f} s"
+            raise HangError(f"`{brief(self.command)}` did not end within {self.deadline.seconds:.0f} s"
                             + (f". It last said:\n{said}" if said else "."))
         if not channel.get_transport().is_active():
             raise self._broken()
 
     def _broken(self) -> ConnectionLostError:
-        return ConnectionLostError(f"The ssh connection to the guest broke while `{printable(self.command)}` ran.")
+        return ConnectionLostError(f"The ssh connection to the guest broke while `{brief(self.command)}` ran.")
 
     def _kill(self, start: Open) -> None:
         if self._group:

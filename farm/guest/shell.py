@@ -40,7 +40,7 @@ class CommandError(GuestError):
 
     def __init__(self, result: CommandResult) -> None:
         said = visible(result.stderr.strip() or result.stdout.strip())
-        what = f"`{printable(result.argv)}` failed in the guest with status {result.status}"
+        what = f"`{brief(result.argv)}` failed in the guest with status {result.status}"
         super().__init__(what + (f":\n{said}" if said else ""))
         self.result = result
 
@@ -71,6 +71,20 @@ def words_of(command: Sequence[str] | str) -> tuple[str, ...]:
 def printable(command: Sequence[str] | str) -> str:
     """A command as one would type it."""
     return shlex.join(words_of(command))
+
+
+def brief(command: Sequence[str] | str) -> str:
+    """A command for a sentence: of a script of several lines, the first, or nothing where words behind it name it."""
+    words = words_of(command)
+    alone = len(words) <= 3
+
+    def shown(word: str) -> str:
+        lines = word.strip().splitlines()
+        if len(lines) < 2:
+            return shlex.quote(word.strip("\n"))
+        return shlex.quote(f"{lines[0]} …") if alone else "…"
+
+    return " ".join(map(shown, words))
 
 
 def visible(text: str, lines: int = 15, characters: int = 2000) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from farm.deadline import Deadline
 from farm.errors import HangError
 from farm.guest.command import POLL_SECONDS, Command, Guard
-from farm.guest.shell import CommandError, CommandResult, StoppedError, printable
+from farm.guest.shell import CommandError, CommandResult, StoppedError, brief
 
 # A line longer than this is handed on in pieces.
 MOST_LINE_BYTES = 1 << 20
@@ -114,7 +114,7 @@ class Running:
             self._lines.put(text)
 
     def _late(self, deadline: Deadline) -> HangError:
-        return HangError(f"`{printable(self.command)}` still runs after {deadline.seconds:.0f} s.")
+        return HangError(f"`{brief(self.command)}` still runs after {deadline.seconds:.0f} s.")
 
     def _raise(self) -> None:
         if self._failure is not None and not isinstance(self._failure, StoppedError):
