@@ -168,9 +168,11 @@ class Store:
             manifest = _read_manifest(path)
             _verify(path, manifest)
         except _Corrupt as problem:
+            # Unless another process has found the same and has built it again meanwhile.
+            if _is_at(path, lock):
+                log.warning("The cache entry %s is corrupt (%s) and is removed; it will be built again.", path, problem)
+                self._remove(path)
             os.close(lock)
-            log.warning("The cache entry %s is corrupt (%s) and is removed; it will be built again.", path, problem)
-            self._remove(path)
             return None
         except BaseException:
             os.close(lock)
@@ -260,12 +262,21 @@ def _lock_directory(path: Path, how: int) -> int | None:
         return None
     try:
         fcntl.flock(handle, how)
-        if os.path.samestat(os.fstat(handle), path.stat()):
-            return handle
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
         pass
+    else:
+        if _is_at(path, handle):
+            return handle
     os.close(handle)
     return None
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """True while an open directory is the one that its path leads to."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

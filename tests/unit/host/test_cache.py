@@ -130,6 +130,21 @@ class TestCorruption:
         assert not path.exists()
         assert put(store, "a").file("file").read_bytes() == b"content"
 
+    def test_what_another_process_has_built_again_meanwhile_stays(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = put(store, "a").path
+        (path / "file").write_bytes(b"cOntent")
+
+        def slow(*_: Any) -> None:
+            monkeypatch.undo()
+            put(store, "a")
+            raise cache._Corrupt("file differs from its digest")
+
+        monkeypatch.setattr(cache, "_verify", slow)
+        store.get("kernel", "a")
+        assert (path / "file").read_bytes() == b"content"
+
     def test_a_large_file_is_hashed_when_it_looks_different(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
