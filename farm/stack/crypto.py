@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from farm.errors import UserError
+from farm.errors import MissingFeatureError
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def algorithms(proc_crypto: str) -> Iterator[Algorithm]:
 
 
 def best_driver(proc_crypto: str, name: str, type_: str) -> str:
-    """The driver that the kernel would choose. Raises UserError when this kernel has none."""
+    """The driver that the kernel would choose. Raises MissingFeatureError when this kernel has none."""
     found = [one for one in algorithms(proc_crypto) if (one.name, one.type, one.internal) == (name, type_, False)]
     if not found:
-        raise UserError(
+        raise MissingFeatureError(
             f"The kernel under test has no {type_} {name!r} in /proc/crypto. Enable it in the kernel's configuration, "
             "or choose another cipher for the stack."
         )

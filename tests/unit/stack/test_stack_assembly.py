@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.deadline import Deadline
-from farm.errors import UserError
+from farm.errors import MissingFeatureError, UserError
 from farm.guest.disk import Disk, make_backing_files
 from farm.guest.shell import CommandResult
 from farm.model import Namespace
@@ -205,5 +205,5 @@ def test_the_best_driver_is_the_kernels_choice() -> None:
         (("aes-generic", 100, "no"), ("aes-aesni", 300, "no"), ("__aes-hidden", 900, "yes")))
     assert best_driver(listing, "aes", "cipher") == "aes-aesni"
     assert len(list(algorithms(listing + "\n\nname : cut off"))) == 3
-    with pytest.raises(UserError, match="no skcipher 'aes'"):
+    with pytest.raises(MissingFeatureError, match="no skcipher 'aes'"):
         best_driver(listing, "aes", "skcipher")
