@@ -22,7 +22,8 @@ from tests.unit.host.owners import eventually
 
 HOST = Capacity(cpus=2, memory_mib=8000, available_mib=6000)
 
-# Waits for its place on a made-up host, says so, holds the place until told to go on, and says when it left.
+# Asks for a place on a made-up host and says when it has it and when it leaves. It holds the place until it is told to
+# go on (`told`), for a moment (`moment`; begun when it is told), not at all (`pass`), or as another program (`exec`).
 HOLDER = """
 import json, os, sys, time
 from pathlib import Path
@@ -31,31 +32,44 @@ from farm.host import admission
 from farm.host.capacity import Capacity
 from farm.host.workdir import Workdir
 
-root, cpus, memory, host_cpus, host_memory, hold = sys.argv[1], *map(float, sys.argv[2:])
-admission.measure = lambda: Capacity(int(host_cpus), int(host_memory), int(host_memory))
-print(json.dumps(["waits", time.monotonic()]), flush=True)
-with admission.admitted(Workdir(Path(root)), cpus=int(cpus), memory_mib=int(memory), deadline=Deadline(60)) as place:
-    print(json.dumps(["runs", time.monotonic()]), flush=True)
-    if hold < 0:
+root, how, cpus, memory, host_cpus, host_memory = *sys.argv[1:3], *map(int, sys.argv[3:])
+def say(word):
+    print(json.dumps([word, time.monotonic()]), flush=True)
+admission.measure = lambda: Capacity(host_cpus, host_memory, host_memory)
+say("waits")
+if how == "moment":
+    sys.stdin.readline()
+with admission.admitted(Workdir(Path(root)), cpus=cpus, memory_mib=memory, deadline=Deadline(60)) as place:
+    say("runs")
+    if how == "exec":
         os.set_inheritable(place.descriptor, True)
         os.execvp("sleep", ["sleep", "600"])
-    time.sleep(hold)
-    print(json.dumps(["leaves", time.monotonic()]), flush=True)
+    if how == "told":
+        sys.stdin.readline()
+    if how == "moment":
+        time.sleep(0.3)
+    say("leaves")
 """
 
 
 class Holder:
-    def __init__(self, root: Path, *, cpus: int, memory: int, host: tuple[int, int], hold: float) -> None:
+    def __init__(self, root: Path, how: str, *, cpus: int, memory: int, host: tuple[int, int]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(root), *map(str, (cpus, memory, *host, hold))],
-            stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", HOLDER, str(root), how, *map(str, (cpus, memory, *host))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
+        self.said("waits")
 
     def said(self, word: str) -> float:
         assert self.process.stdout is not None
         said: list[Any] = json.loads(self.process.stdout.readline())
         assert said[0] == word
         return float(said[1])
+
+    def tell(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
 
 Start = Callable[..., Holder]
@@ -65,14 +79,14 @@ Start = Callable[..., Holder]
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Holder] = []
 
-    def make(*, cpus: int = 2, memory: int = 500, host: tuple[int, int] = (2, 8000), hold: float = 600.0) -> Holder:
-        started.append(Holder(tmp_path, cpus=cpus, memory=memory, host=host, hold=hold))
+    def make(how: str = "told", *, cpus: int = 2, memory: int = 500, host: tuple[int, int] = (2, 8000)) -> Holder:
+        started.append(Holder(tmp_path, how, cpus=cpus, memory=memory, host=host))
         return started[-1]
 
     yield make
     for one in started:
         one.process.kill()
-        one.process.wait()
+        one.process.communicate()
 
 
 def tickets(root: Path) -> list[Path]:
@@ -159,39 +173,33 @@ def test_one_process_can_hold_several_places(tmp_path: Path, monkeypatch: pytest
 
 def test_the_deadline_is_kept_and_says_why(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "measure", lambda: HOST)
-    first = start()
-    first.said("waits")
-    first.said("runs")
-    with pytest.raises(InfrastructureError, match=r"no room for a guest of 2 CPUs .* within 0\.5 s: 2 of 2 CPUs"):
-        come_and_go(tmp_path, cpus=2, seconds=0.5)
+    start().said("runs")
+    with pytest.raises(InfrastructureError, match=r"no room for a guest of 2 CPUs .* within 0\.3 s: 2 of 2 CPUs"):
+        come_and_go(tmp_path, cpus=2, seconds=0.3)
     assert len(tickets(tmp_path)) == 1, "the one who gave up has left the queue"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_place_of_a_killed_process_is_free_at_once(start: Start, number: signal.Signals) -> None:
-    first, second = start(), start(hold=0)
-    for one in (first, second):
-        one.said("waits")
+def test_the_place_of_a_killed_process_is_free_at_once(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    first = start()
     first.said("runs")
-    time.sleep(0.3)
-    first.process.send_signal(number)
-    first.process.wait()
+    second = start("pass")
+    assert eventually(lambda: waiting(tmp_path, 2))
     killed = time.monotonic()
-    assert second.said("runs") - killed < 3
+    first.process.send_signal(number)
+    assert 0 < second.said("runs") - killed < 3
 
 
 def test_a_killed_waiter_leaves_the_queue(start: Start, tmp_path: Path) -> None:
     first = start()
-    first.said("waits")
     first.said("runs")
     second = start()
     assert eventually(lambda: waiting(tmp_path, 2))
-    third = start(hold=0)
+    third = start("pass")
     assert eventually(lambda: waiting(tmp_path, 3))
     second.process.kill()
     second.process.wait()
     first.process.kill()
-    third.said("waits")
     third.said("runs")
     assert third.process.wait(10) == 0
     assert tickets(tmp_path) == []
@@ -199,52 +207,38 @@ def test_a_killed_waiter_leaves_the_queue(start: Start, tmp_path: Path) -> None:
 
 def test_first_come_first_served_and_the_small_do_not_overtake(start: Start, tmp_path: Path) -> None:
     """A large machine waits for an empty host; small ones that would fit meanwhile must not keep it out."""
-    first = start(cpus=1, hold=1.5)
-    first.said("waits")
+    first = start(cpus=1)
     first.said("runs")
-    large = start(cpus=2, hold=0.2)
+    large = start("pass", cpus=2)
     assert eventually(lambda: waiting(tmp_path, 2))
-    small = start(cpus=1, hold=0)
+    small = start("pass", cpus=1)
     assert eventually(lambda: waiting(tmp_path, 3))
-    for one in (large, small):
-        one.said("waits")
+    first.tell()
     left, ran = first.said("leaves"), large.said("runs")
     assert ran > left
     assert small.said("runs") > large.said("leaves")
     assert large.process.wait(10) == small.process.wait(10) == 0
 
 
-def test_never_too_many_at_once(start: Start) -> None:
-    holders = [start(cpus=1, memory=100, host=(2, 8000), hold=0.3) for _ in range(6)]
-    spans = []
+@pytest.mark.parametrize(("memory", "host"), [
+    (100, (2, 8000)), ((8000 - RESERVE_MIB) // 2 - OVERHEAD_MIB, (64, 8000))], ids=["cpus", "memory"])
+def test_neither_cpus_nor_memory_are_given_away_twice(start: Start, memory: int, host: tuple[int, int]) -> None:
+    """There is room for two, and five ask at the same moment."""
+    holders = [start("moment", cpus=1, memory=memory, host=host) for _ in range(5)]
     for one in holders:
-        one.said("waits")
-    for one in holders:
-        spans.append((one.said("runs"), one.said("leaves")))
-        assert one.process.wait(20) == 0
-    together = [sum(begin <= moment < end for begin, end in spans) for moment, _ in spans]
-    assert max(together) == 2, "two single CPUs fit on two CPUs, and no more"
-
-
-def test_memory_is_never_promised_twice(start: Start) -> None:
-    memory = (8000 - RESERVE_MIB) // 2 - OVERHEAD_MIB
-    holders = [start(cpus=1, memory=memory, host=(64, 8000), hold=0.3) for _ in range(5)]
-    spans = []
-    for one in holders:
-        one.said("waits")
-        spans.append((one.said("runs"), one.said("leaves")))
+        one.tell()
+    spans = [(one.said("runs"), one.said("leaves")) for one in holders]
     together = [sum(begin <= moment < end for begin, end in spans) for moment, _ in spans]
     assert max(together) == 2
 
 
-def test_a_child_that_inherits_the_place_keeps_it(start: Start) -> None:
+def test_a_child_that_inherits_the_place_keeps_it(start: Start, tmp_path: Path) -> None:
     """QEMU may live a moment longer than a killed farm; its memory is not promised away in between."""
-    first = start(hold=-1)  # becomes another program that has the descriptor
-    first.said("waits")
+    first = start("exec")
     first.said("runs")
-    second = start(hold=0)
-    second.said("waits")
-    time.sleep(0.7)
+    second = start("pass")
+    assert eventually(lambda: waiting(tmp_path, 2))
+    time.sleep(0.3)  # in which it looks several times
     assert second.process.poll() is None
     first.process.kill()
     second.said("runs")

@@ -114,10 +114,18 @@ def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
 
 def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    script = f"trap '' TERM; sleep 600 & echo $! $$ > {pids}; wait; sleep 600"
-    with pytest.raises(InfrastructureError, match=r"did not end within 1\.5 s"):
-        process.run(["sh", "-c", script], deadline=soon(1.5))
+    with pytest.raises(InfrastructureError, match=r"did not end within 1 s"):
+        process.run(["sh", "-c", f"sleep 600 & echo $! $$ > {pids}; wait"], deadline=soon(1))
     assert eventually(lambda: not any(lives(int(pid)) for pid in pids.read_text().split()))
+
+
+def test_stop_is_not_polite_for_ever() -> None:
+    script = "trap '' TERM; sleep 600 & echo $!; wait; sleep 600"
+    child = process.spawn(["sh", "-c", script], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    deaf = int(child.stdout.readline())
+    assert process.stop(child, grace=0.2) == -signal.SIGKILL
+    assert eventually(lambda: not lives(deaf))
 
 
 def test_stop_is_polite_first(tmp_path: Path) -> None:
