@@ -269,7 +269,11 @@ class Monitor:
 
     def _tick_until_stopped(self) -> None:
         while not self._stop.wait(TICK):
-            self.tick()
+            try:
+                self.tick()
+            except Exception as error:  # a bug of the farm's: no hang would be noticed from here on
+                self.trip(InfrastructureError(f"The monitor of the guest failed: {error!r}."))
+                raise
 
     def tick(self) -> None:
         """Complete quiet reports and look for hangs; the ticker's thread calls it, tests may too."""

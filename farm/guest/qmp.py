@@ -109,10 +109,11 @@ class Qmp:
             await self._client.disconnect()
 
     def _wait(self, work: Coroutine[Any, Any, _Result], deadline: Deadline, what: str) -> _Result:
-        if not self._loop.is_running() and not self._thread.is_alive():
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop is closed
             work.close()
-            raise InfrastructureError(f"QEMU is gone: it was asked to `{what}`")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise InfrastructureError(f"QEMU is gone: it was asked to `{what}`") from None
         try:
             return future.result(deadline.remaining())
         except FutureTimeoutError as error:

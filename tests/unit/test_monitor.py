@@ -10,6 +10,7 @@ from farm.liveness import Death
 from farm.model import Extent, Finding
 from farm.monitor import REPORT_SECONDS, VERDICT_SECONDS, Monitor
 from farm.watchdogs import NO_PROGRESS
+from tests.unit.host.owners import eventually
 
 WARNING = b"""[   10.000000] ------------[ cut here ]------------
 [   10.000001] WARNING: CPU: 0 PID: 77 at drivers/md/dm-crypt.c:1234 crypt_convert+0x1a/0x40
@@ -220,6 +221,22 @@ def test_a_guest_that_is_gone(cause, error, clock):
     assert str(failure) == str(getattr(cause, "title", cause))
     assert len(monitor.findings) == (error is HangError)
     assert monitor.signalled == clock.now - 0.25
+
+
+class Broken(Dying):
+    """Liveness with a bug."""
+
+    def check(self, now, heard, pace):
+        raise ValueError("no such register")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_monitor_that_watches_no_more_ends_the_cell():
+    with Monitor(Pace(0.01), liveness=Broken(None)) as monitor:
+        assert eventually(lambda: monitor.tripped, 5)
+        failure = monitor.failure()
+    assert isinstance(failure, InfrastructureError)
+    assert "no such register" in str(failure)
 
 
 def test_the_signal_is_the_arrival_of_the_reports_first_bytes(clock):

@@ -113,6 +113,13 @@ def test_closing_twice_and_asking_afterwards(qmp):
         qmp.execute("query-status", deadline=Deadline(5))
 
 
+def test_asking_at_the_moment_of_closing(qmp, monkeypatch):
+    qmp.close()
+    monkeypatch.setattr(qmp, "_thread", threading.current_thread())  # that is still there when it is looked at
+    with pytest.raises(InfrastructureError, match="gone"):
+        qmp.execute("query-status", deadline=Deadline(5))
+
+
 def test_silence_instead_of_a_greeting():
     near, far = socket.socketpair()
     threads = threading.active_count()
