@@ -1,5 +1,6 @@
 """How a cell ends, with a guest of which nothing is left but what its kernel said."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -35,3 +36,16 @@ def test_a_skip_of_a_guest_that_is_well_is_one(cell):
     cell.monitor.console(b"[   12.000000] all is well\n")
     assert cell.conclude(skip) is skip
     assert cell.record.outcome is Outcome.SKIP
+
+
+def test_a_tear_down_that_fails_is_no_pass(cell):
+    def fail():
+        raise ValueError("a bug of the monitor, which the console heard of")
+
+    cell.monitor.console(b"[   12.000000] all is well\n")
+    assert cell.conclude(None) is None
+    cell._exit.callback(fail)
+    with pytest.raises(ValueError, match="a bug of the monitor"):
+        cell.close()
+    assert cell.record.outcome is Outcome.ERROR
+    assert json.loads((cell.record.directory.path / "result.json").read_text())["outcome"] == "error"
