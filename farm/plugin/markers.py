@@ -29,9 +29,13 @@ def machine_of(item: pytest.Item, stacks: tuple[Stack, ...]) -> Machine:
     unknown = values.keys() - {"cpus", "memory", "append"}
     if unknown:
         raise UserError(f"{item.nodeid}: the marker machine takes cpus, memory and append, not {', '.join(unknown)}.")
+    cpus, append = values.get("cpus", 2), values.get("append", ())
+    if not str(cpus).isdecimal():
+        raise UserError(f"{item.nodeid}: marker machine: cpus={cpus!r} is no number.")
+    if isinstance(append, str):  # whose letters would be taken for parameters
+        raise UserError(f"{item.nodeid}: marker machine: append takes a list of parameters, not {append!r}.")
     machine = Machine(
-        cpus=int(values.get("cpus", 2)), memory_mib=mebibytes(values.get("memory", "1G")),
-        namespaces=namespaces, append=tuple(values.get("append", ())))
+        cpus=int(cpus), memory_mib=mebibytes(values.get("memory", "1G")), namespaces=namespaces, append=tuple(append))
     check_machine(machine)
     for stack in stacks:
         check_stack(stack, namespaces)

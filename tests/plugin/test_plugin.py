@@ -133,6 +133,8 @@ def test_wrong_flavor_is_a_skip_with_its_reason(pytester):
 
 @pytest.mark.parametrize(("marks", "sentence"), [
     ('machine(memory="lots")', "*lots*is not a size*"),
+    ('machine(cpus="two")', "*cpus='two' is no number*"),
+    ('machine(append="quiet splash")', "*append*a list of parameters, not 'quiet splash'*"),
     ('machine(disks=2)', "*machine takes cpus, memory and append, not disks*"),
     ('namespace("data", colour="red")', "*namespace*colour*"),
     ('namespace("data", pi=1)', "*pi-needs-metadata*"),
