@@ -33,6 +33,7 @@ class Command:
         self._began = time.monotonic()
         self._stopped = False
         with log.open("ab") as errors:
+            self._log_begins = errors.tell()
             self._child = process.spawn(
                 [sys.executable, "-m", "farm", *arguments], stdout=subprocess.PIPE, stderr=errors, nice=nice)
 
@@ -57,7 +58,8 @@ class Command:
         answer = None
         with suppress(ValueError, IndexError):
             answer = json.loads(out.splitlines()[-1])
-        return Ended(self._child.returncode, answer, self._log, time.monotonic() - self._began, self._stopped)
+        return Ended(self._child.returncode, answer, self._log, time.monotonic() - self._began, self._stopped,
+                     self._log_begins)
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,15 @@ class Ended:
     seconds: float
     # We ended it.
     stopped: bool
+    # Where in the log its own words begin: earlier commands may have written to the same one.
+    log_begins: int = 0
 
     @property
     def said(self) -> str:
         """What it said last for its user, without the prefix: the line that begins with `farm: ` and all below."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        with self.log.open("rb") as log:
+            log.seek(self.log_begins)
+            lines = log.read().decode(errors="replace").splitlines()
         first = max((number for number, line in enumerate(lines) if line.startswith("farm: ")), default=len(lines) - 1)
         return "\n".join(lines[max(first, 0):]).removeprefix("farm: ").strip()
 

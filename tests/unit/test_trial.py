@@ -22,6 +22,11 @@ def test_what_it_said_to_its_user_is_at_hand(tmp_path):
     assert ended.said == "--rev v6.12 needs --tree: a source package has no revisions."
 
 
+def test_what_an_earlier_command_said_in_the_same_log_is_not_its_own(tmp_path):
+    (tmp_path / "log").write_text("farm: the disk is full\n")
+    assert trial.Command(["--version"], tmp_path / "log").wait().said == ""
+
+
 def test_it_can_be_stopped_from_another_thread(tmp_path):
     command = trial.Command(["classify", "/dev/zero"], tmp_path / "log")
     stopper = threading.Thread(target=command.stop)
