@@ -14,7 +14,7 @@ from farm.bisect.judge import Judge, of_build
 from farm.bisect.progress import Progress
 from farm.bisect.state import Journal, Step
 from farm.bisect.statistics import Rate
-from farm.bisect.values import Answer, Run, Seen, Settings, Symptom
+from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
 from farm.errors import InfrastructureError, UserError
 
 # What can be the failure that is searched: neither what the testcase could not ask nor what the host did.
@@ -135,21 +135,36 @@ class Examiner:
                 self.answer(name, conclusion)
 
     def observe(self, name: str) -> Run:
-        """Build and run it once, and write down what was seen. Raises InfrastructureError in the end."""
+        """Run it once, and write down what was seen. Raises InfrastructureError in the end."""
         for attempt in range(1, strategy.HOST_FAILURES + 1):
-            self._progress.judging(name, len(self.runs_of(name)) + 1, built=self._builds.has(name))
-            build = self._builds.get(name)
+            build = self._build(name)
             self._builds.ahead(self.coming)  # now that nobody waits for a build
             if name in self.dropped:
                 return Run(name, Seen.STOPPED)
+            self._progress.judging(name, len(self.runs_of(name)) + 1)
             run = of_build(name, build, self.journal.symptom) or self._judge.run(name, build, self.journal.symptom)
             if run.seen is Seen.STOPPED:
                 return run
             if run.seen is not Seen.HOST:
                 return self._record(run)
             self._progress.host_failed(name, run.title, attempt)
-        raise InfrastructureError(
-            f"the host failed {strategy.HOST_FAILURES} times on {name[:12]}: {run.title}\n"
+        raise self._given_up(name, run.title)
+
+    def _build(self, name: str) -> Build:
+        """Its kernel, waited for. Raises InfrastructureError in the end."""
+        for attempt in range(1, strategy.HOST_FAILURES + 1):
+            if not self._builds.has(name):
+                self._progress.building(name)
+            build = self._builds.get(name)
+            if build.seen is not Seen.HOST:
+                return build
+            self._progress.host_failed(name, build.error, attempt)
+        raise self._given_up(name, build.error)
+
+    @staticmethod
+    def _given_up(name: str, title: str) -> InfrastructureError:
+        return InfrastructureError(
+            f"the host failed {strategy.HOST_FAILURES} times on {name[:12]}: {title}\n"
             "Nothing is lost: `farm bisect resume` goes on from here.")
 
     def _record(self, run: Run) -> Run:
@@ -169,7 +184,7 @@ class Examiner:
         """The answer of one with the very same kernel: what booted there would boot here."""
         if name in self._ends:
             return None
-        build = self._builds.get(name)
+        build = self._build(name)
         if build.seen is not Seen.NO_BUG or not build.digest:
             return None
         for other, step in list(self.journal.steps.items()):

@@ -54,9 +54,13 @@ class Progress:
                 spent[run.commit] = max(spent.get(run.commit, 0.0), run.build_seconds) + run.run_seconds
         return f", about {duration(rounds * fmean(spent.values()))}" if spent else ""
 
-    def judging(self, name: str, number: int, *, built: bool) -> None:
+    def building(self, name: str) -> None:
+        """What is waited for."""
+        self._say(f"building {self.name(name)}")
+
+    def judging(self, name: str, number: int) -> None:
         again = f", run {number}" if number > 1 else ""
-        self._say(f"judging {self.name(name)}{again}{'' if built else ': building it'}")
+        self._say(f"judging {self.name(name)}{again}")
 
     def meanwhile(self, name: str) -> None:
         """What is built though nobody waits for it yet."""

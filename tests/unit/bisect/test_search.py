@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from farm.bisect.state import Journal
-from farm.bisect.values import Answer, Seen, Settings
+from farm.bisect.values import Answer, Build, Seen, Settings
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
 from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_history, random_world
@@ -186,6 +186,26 @@ def test_a_host_that_fails_again_and_again_stops_it(tmp_path):
     assert middle not in Journal(tmp_path / "b").steps
 
 
+def test_a_build_that_the_host_fails_is_tried_as_often_as_a_run_and_each_attempt_is_told(tmp_path):
+    world = line(tmp_path, 16, 12)
+    judge, middle, failed = KnowingJudge(world, 1), world.commits[7], []
+    build = judge.build
+
+    def failing(commit, *, ahead):
+        if ahead:
+            return Build(seen=Seen.STOPPED)
+        if commit != middle:
+            return build(commit)
+        failed.append(commit)
+        return Build(error="disk full", seen=Seen.HOST)
+
+    judge.build = failing
+    with pytest.raises(InfrastructureError, match=r"failed 3 times on .*: disk full"):
+        bisect(world, tmp_path / "b", judge)
+    assert len(failed) == 3
+    assert (tmp_path / "b/said.txt").read_text().count(f"the host failed on {middle[:12]}") == 3
+
+
 def test_a_lucky_run_is_withdrawn_when_the_bug_shows_after_all(tmp_path):
     world = line(tmp_path, 12, 3)
     judge = KnowingJudge(world, 1)
@@ -254,10 +274,17 @@ def test_a_culprit_that_cannot_be_judged_again_is_not_confirmed(tmp_path):
 
 def test_it_says_what_is_built_and_run_and_how_sure_each_answer_is(tmp_path):
     world = line(tmp_path, 40, 30)
-    bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    judge = KnowingJudge(world, 1)
+    build = judge.build
+    # Only the good end is built before it is asked for.
+    judge.build = lambda commit, *, ahead: (
+        Build(seen=Seen.STOPPED) if ahead and commit != world.commits[0] else build(commit))
+    bisect(world, tmp_path / "b", judge)
     said = (tmp_path / "b/said.txt").read_text()
-    assert f"judging {world.commits[39][:12]} commit 39: building it" in said
     assert f"building {world.commits[0][:12]} commit 0 meanwhile" in said
+    for place in (39, 19):
+        name = f"{world.commits[place][:12]} commit {place}"
+        assert said.index(f"\nbuilding {name}\n") < said.index(f"\njudging {name}\n")
     assert f"bug: {world.commits[39][:12]}, 100.0% sure" in said
 
 
