@@ -75,6 +75,7 @@ class Builds:
     def drop(self, commit: str) -> None:
         """Nobody needs it any more: whoever waits for it is told that it was stopped."""
         with self._changed:
+            self._ahead = [one for one in self._ahead if one != commit]
             current = self._current == commit
             if commit in self._wanted and commit not in self._done and not current:
                 self._done[commit] = Build(seen=Seen.STOPPED)
@@ -112,9 +113,9 @@ class Builds:
                 return
             with self._changed:
                 self._current = ""
-                if build.seen is Seen.STOPPED and ahead:
+                if build.seen is Seen.STOPPED:
                     self._ahead = [one for one in self._ahead if one != commit]
-                else:
+                if build.seen is not Seen.STOPPED or commit in self._wanted:
                     self._done[commit] = build
                 self._changed.notify_all()
 

@@ -56,8 +56,10 @@ class Driver:
             return self._search(prove)
 
     def _first_builds(self) -> list[str]:
-        """What to build while the end that has the bug is run: the other end, then what git will ask for first."""
+        """What to build while the end that has the bug is run: the other end, then what will be judged first."""
         middle = self._git.would_ask({})
+        if self._settings.jobs > 1:
+            return [self._free, *self._choose(middle, {})]
         after = [self._git.would_ask({middle: answer}) for answer in (Answer.BUG, Answer.NO_BUG)] if middle else []
         return [self._free, middle, *after]
 
@@ -120,6 +122,7 @@ class Driver:
             self._think_ahead(commits[0], answers)
             self._examiner.settle(commits[0])
             return
+        self._examiner.coming = ()  # too many answers are possible
         with ThreadPoolExecutor(len(commits)) as pool:
             pending: dict[Future[strategy.Conclusion | None], str] = {
                 pool.submit(self._examiner.settle, commit): commit for commit in commits}

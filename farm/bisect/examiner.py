@@ -153,6 +153,8 @@ class Examiner:
     def _build(self, name: str) -> Build:
         """Its kernel, waited for. Raises InfrastructureError in the end."""
         for attempt in range(1, strategy.HOST_FAILURES + 1):
+            if name in self.dropped:
+                return Build(seen=Seen.STOPPED)
             if not self._builds.has(name):
                 self._progress.building(name)
             build = self._builds.get(name)

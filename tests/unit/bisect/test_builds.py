@@ -1,4 +1,5 @@
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,18 +71,37 @@ def test_a_build_that_is_under_way_is_not_stopped_when_it_is_asked_for(builds, s
     assert slow.order == [("a", True)]
 
 
+def until_wanted(builds, commit):
+    end = time.monotonic() + 20
+    while commit not in builds._wanted:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_what_nobody_needs_any_more_is_not_built(builds, slow):
     waiting = ThreadPoolExecutor(2)
     first = waiting.submit(builds.get, "a")
     assert slow.began.acquire(timeout=20)
     second = waiting.submit(builds.get, "b")
-    while "b" not in builds._wanted:
-        pass
+    until_wanted(builds, "b")
     builds.drop("b")
     assert second.result(20).seen is Seen.STOPPED
     builds.drop("a")
     assert first.result(20).seen is Seen.STOPPED
     assert slow.order == [("a", False)]
+
+
+def test_what_was_begun_ahead_is_not_begun_anew_when_nobody_needs_it_any_more(builds, slow):
+    builds.ahead(["a", "b"])
+    assert slow.began.acquire(timeout=20)
+    waiting = ThreadPoolExecutor(1).submit(builds.get, "a")
+    until_wanted(builds, "a")
+    builds.drop("b")
+    builds.drop("a")
+    assert waiting.result(5).seen is Seen.STOPPED
+    slow.gate("c").set()
+    assert builds.get("c").digest == "c"
+    assert slow.order == [("a", True), ("c", False)]
 
 
 def test_a_host_that_failed_is_asked_again(builds, slow, monkeypatch):

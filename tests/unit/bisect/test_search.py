@@ -1,6 +1,7 @@
 """The whole search but for kernels: random histories of real git, judged by someone who knows where the bug is."""
 
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,7 +64,8 @@ def test_three_at_once_cut_what_is_left_into_four(tmp_path):
     assert first <= {15, 16, 17, 31, 32, 33, 47, 48, 49}
 
 
-def test_the_first_revisions_are_built_while_the_ends_are_run(tmp_path):
+@pytest.mark.parametrize(("jobs", "first"), [(1, {16, 8, 24}), (2, {11, 21}), (3, {8, 16, 24})])
+def test_the_first_revisions_are_built_while_the_ends_are_run(tmp_path, jobs, first):
     world = line(tmp_path, 33, 20)
     judge = KnowingJudge(world, 1)
     at_first_step: list[set[str]] = []
@@ -73,14 +75,44 @@ def test_the_first_revisions_are_built_while_the_ends_are_run(tmp_path):
         if commit == world.commits[-1] and len(judge.runs) == 2:
             # Builds are quick here: wait for the thread that builds ahead.
             end = time.monotonic() + 20
-            while len(set(judge.builds)) < 5 and time.monotonic() < end:
+            while len(set(judge.builds)) < 2 + len(first) and time.monotonic() < end:
                 time.sleep(0.01)
             at_first_step.append({world.commits.index(one) for one in judge.builds})
         return run(commit, build, symptom)
 
     judge.run = noting
-    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
-    assert at_first_step == [{32, 0, 16, 8, 24}]
+    assert bisect(world, tmp_path / "b", judge, Settings(jobs=jobs)).culprits == (world.culprit,)
+    assert at_first_step == [{32, 0, *first}]
+
+
+def test_what_an_answer_made_superfluous_is_not_built_again(tmp_path):
+    world = line(tmp_path, 33, 5)
+    judge, first, second = KnowingJudge(world, 1), world.commits[11], world.commits[21]
+    build, run, begun, stopped = judge.build, judge.run, threading.Event(), threading.Event()
+    later = []
+
+    def building(commit, *, ahead):
+        if stopped.is_set():
+            later.append(commit)
+        if commit != second:
+            return build(commit)
+        if not ahead:
+            begun.set()
+            assert stopped.wait(20)
+        return Build(seen=Seen.STOPPED)
+
+    def running(commit, build, symptom):
+        end = time.monotonic() + 20
+        while first not in judge.builds and time.monotonic() < end:
+            time.sleep(0.01)  # so that the one thread that builds is free for the second
+        assert commit != first or begun.wait(20)
+        return run(commit, build, symptom)
+
+    judge.build, judge.run = building, running
+    judge.stop_build = lambda commit: stopped.set() if begun.is_set() else None
+    assert bisect(world, tmp_path / "b", judge, Settings(jobs=2)).culprits == (world.culprit,)
+    assert later
+    assert second not in later
 
 
 def test_revisions_that_cannot_be_judged_are_gone_round(tmp_path):
