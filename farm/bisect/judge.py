@@ -11,14 +11,15 @@ from farm import trial
 from farm.bisect.builds import Builder
 from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
-from farm.errors import UserError
+from farm.errors import BuildError, UserError
 from farm.model import Verdict
-from farm.verdict import Cause
+from farm.verdict import cause_of
 
 # Exit status of `farm build` for a kernel that does not compile, and for a request that cannot be carried out.
 _DOES_NOT_COMPILE, _REQUEST = Verdict.BAD, Verdict.STOP + 1
 # Building what may never be asked for must not slow the guest that is being judged.
 _NICE = 15
+# The kind that `cause_of` gives a kernel that does not compile.
 BUILD_KIND = "build"
 
 
@@ -102,9 +103,8 @@ class FarmJudge:
         if ended.status == 0 and ended.answer:
             return Build(_digest(ended.answer), seconds=ended.seconds)
         if ended.status in (_DOES_NOT_COMPILE, _REQUEST):
-            first = ended.said.partition("\n")[0]
-            cause = Cause(BUILD_KIND, first, signature=f"{BUILD_KIND}:{first}")
-            return Build(error=first, seconds=ended.seconds, seen=Seen.NO_BUILD,
+            cause = cause_of(BuildError(ended.said))
+            return Build(error=cause.title, seconds=ended.seconds, seen=Seen.NO_BUILD,
                          cause=cause if ended.status == _DOES_NOT_COMPILE else None)
         return Build(error=ended.said or f"farm build ended with status {ended.status}", seen=Seen.HOST)
 
