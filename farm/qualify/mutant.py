@@ -125,17 +125,17 @@ def read_mutant(path: Path) -> Mutant:
 def load_mutants(names: Sequence[str] = (), directory: Path | None = None) -> tuple[Mutant, ...]:
     """The mutants of these names, or all there are, by name; a path of a patch of one's own works too.
 
-    Raises UserError for an unknown name, or a mutant that is not written as it has to be.
+    Raises UserError for an unknown name, for two patches of one name, by which their runs would be mixed up, or for a
+    mutant that is not written as it has to be.
     """
     folder = directory or data_directory("testcases") / DIRECTORY
     known = {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
-    paths = []
+    paths: dict[str, Path] = {}
     for name in names:
         own = Path(name)
-        if name.removesuffix(SUFFIX) in known:
-            paths.append(known[name.removesuffix(SUFFIX)])
-        elif own.is_file():
-            paths.append(own)
-        else:
+        path = known.get(name.removesuffix(SUFFIX), own)
+        if not path.is_file():
             raise UserError(f"There is no mutant {name}. Known are {', '.join(known)}; the path of a patch works too.")
-    return tuple(map(read_mutant, paths or known.values()))
+        if paths.setdefault(path.stem, path) != path:
+            raise UserError(f"Two mutants are called {path.stem}: {paths[path.stem]} and {path}. Rename one of them.")
+    return tuple(map(read_mutant, (paths or known).values()))

@@ -80,3 +80,12 @@ def test_by_name_or_path(tmp_path: Path) -> None:
     assert [one.path for one in load_mutants([str(path)], tmp_path / "none")] == [path]
     with pytest.raises(UserError, match=r"no mutant other.*Known are some-bug"):
         load_mutants(["other"], tmp_path)
+
+
+def test_two_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER + DIFF)
+    (tmp_path / "other").mkdir()
+    other = written(tmp_path / "other", HEADER + DIFF)
+    assert [one.path for one in load_mutants(["some-bug", str(path)], tmp_path)] == [path]
+    with pytest.raises(UserError, match=r"Two mutants are called some-bug: .*Rename one"):
+        load_mutants([str(path), str(other)], tmp_path / "none")
