@@ -20,6 +20,7 @@ from farm.progress import Display
 from farm.qualify.execute import begin
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.qualify.table import Row
+from farm.textform import printable
 
 # What a mutant, or the qualification itself, decides about.
 _OWN = {"--patch", "--flavor", "--kernel-image", "--seed", "--ssh-port", *(option.flag for option in LIVE_OPTIONS)}
@@ -94,7 +95,7 @@ def render(table: Sequence[Row]) -> list[str]:
     cells = [head, *(_cells(row) for row in table)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return [*lines, *(f"{row.name}: {trouble}" for row in table for trouble in row.troubles)]
+    return [*map(printable, lines), *(printable(f"{row.name}: {one}") for row in table for one in row.troubles)]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -109,5 +110,5 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
     sys.stderr.flush()

@@ -19,3 +19,10 @@ def test_a_line_for_each_mutant_and_the_reasons_below() -> None:
     assert " ".join(second.split()) == "harmless 001 0 of 3 - - - 1 of 3 -"
     assert reason == "harmless: no room for the machine"
     assert head.index("report") == first.index("001") == second.index("001")
+
+
+def test_what_a_guest_said_does_not_reach_the_terminal_as_it_is() -> None:
+    hostile = replace(MISSED, seen=("oops in \x1b[2J",), troubles=("one\n\x1b]0;title\x07",))
+    lines = render([hostile])
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
