@@ -71,7 +71,7 @@ def alone_in(directory: Path, doing: str = "bisects") -> Iterator[None]:
     except Timeout as error:
         raise UserError(f"another process {doing} in {directory}.") from error
     except OSError as error:
-        raise UserError(f"--dir {directory} cannot be made or written to: {error.strerror}.") from error
+        raise UserError(f"{directory} cannot be made or written to: {error.strerror}.") from error
     with lock:
         yield
 

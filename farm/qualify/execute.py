@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from farm import trial
+from farm.bisect.session import alone_in
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import data_directory
 from farm.model import Outcome, Verdict, json_digest
@@ -51,16 +52,21 @@ class Qualification:
     def carry_out(self, say: Say) -> tuple[tuple[Row, ...], Verdict]:
         """Make the runs that are not recorded yet, and those again in which the host failed.
 
-        Raises InfrastructureError when the record cannot be written.
+        Raises UserError when another process does so already, InfrastructureError when the record cannot be written.
         """
+        with alone_in(self.directory, "qualifies"):
+            return self._carry_out(say)
+
+    def _carry_out(self, say: Say) -> tuple[tuple[Row, ...], Verdict]:
         journal = Journal(self.directory)
         records = journal.read()
         todo = list(steps(self.mutants, self.runs))
+        known = {step for step, record in records.items() if record.outcome is not Outcome.ERROR}
         with Ahead(self._build) as ahead:
             for place, step in enumerate(todo, 1):
-                if step in records and records[step].outcome is not Outcome.ERROR:
+                if step in known:
                     continue
-                ahead.before(step, [one for one in todo[place:] if one not in records])
+                ahead.before(step, [one for one in todo[place:] if one not in known])
                 record = self._run(step)
                 for _ in range(RETRIES):
                     if record.outcome is Outcome.ERROR:

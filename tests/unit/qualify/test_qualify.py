@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from farm.bisect.session import alone_in
 from farm.errors import UserError
 from farm.model import Outcome, Verdict
-from farm.qualify.execute import begin, describe
+from farm.qualify.execute import Qualification, begin, describe
 from farm.qualify.journal import FILE, Journal, Record
 from farm.qualify.mutant import Mutant
 from farm.qualify.plan import UNMODIFIED, Step, steps
@@ -113,3 +114,44 @@ def test_the_same_request_goes_on_where_it_was(tmp_path: Path) -> None:
     about = begun.directory / "qualify.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "verdict": "good"}))
     assert begin([ONE], 2, tcg, tmp_path, kernel="k").directory != begun.directory
+
+
+def test_two_processes_do_not_carry_out_the_same(tmp_path: Path) -> None:
+    begun = begin([ONE], 1, {}, tmp_path, kernel="k")
+    again = begin([ONE], 1, {}, tmp_path, kernel="k")
+    # Both have its only step behind them, so that neither would run anything.
+    for step in steps([ONE], 1):
+        Journal(begun.directory).append(ended(step, Outcome.PASS))
+    with alone_in(begun.directory), pytest.raises(UserError, match="another process qualifies in"):
+        again.carry_out(lambda _: None)
+    assert again.carry_out(lambda _: None)[1] is Verdict.BAD
+
+
+def test_what_the_host_failed_is_built_ahead_as_all_that_is_to_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = begin([ONE], 1, {}, tmp_path, kernel="k")
+    mutated, clean = steps([ONE], 1)
+    Journal(begun.directory).append(ended(clean, Outcome.ERROR, "infrastructure"))
+    built, run = [], []
+
+    class Built:
+        """A build that has ended."""
+
+        is_running = False
+
+        def wait(self) -> None:
+            pass
+
+    def build(_: Qualification, step: Step) -> Built:
+        built.append(step)
+        return Built()
+
+    def passes(_: Qualification, step: Step) -> Record:
+        run.append(step)
+        return ended(step, Outcome.PASS)
+
+    monkeypatch.setattr(Qualification, "_build", build)
+    monkeypatch.setattr(Qualification, "_run", passes)
+    begun.carry_out(lambda _: None)
+    assert (built, run) == ([clean], [mutated, clean])
