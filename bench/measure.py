@@ -91,14 +91,17 @@ def measure(argv: Sequence[str], env: Mapping[str, str] | None = None, good: Seq
         child = process.spawn(argv, env=env, stdout=out, stderr=err)
         with process.running(child):
             peak = _Peak(child.pid)
-            _, status, usage = os.wait4(child.pid, 0)
+            try:
+                _, status, usage = os.wait4(child.pid, 0)
+            finally:
+                peak_mib = peak.end()
             seconds = time.monotonic() - began
             # Popen did not see it end and would wait for a process that is gone.
             child.returncode = os.waitstatus_to_exitcode(status)
         text, errors = (_read(stream) for stream in (out, err))
     if child.returncode not in good:
         raise BenchError(process.failure(process.Completed(tuple(argv), child.returncode, text, errors)))
-    return Measured(started, seconds, usage.ru_utime + usage.ru_stime, peak.end(), _last_json(argv, text))
+    return Measured(started, seconds, usage.ru_utime + usage.ru_stime, peak_mib, _last_json(argv, text))
 
 
 def _read(stream: Any) -> str:

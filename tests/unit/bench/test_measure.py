@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic, and its ruler."""
 
 import sys
+import threading
 
 import pytest
 
@@ -57,8 +58,10 @@ def test_cpu_time_counts_children_and_memory_does_not() -> None:
     ("pass", "did not end with a line of JSON"),
 ])
 def test_a_command_that_fails_is_no_measurement(code: str, words: str) -> None:
+    threads = threading.active_count()
     with pytest.raises(BenchError, match=words):
         measure(python(code))
+    assert threading.active_count() == threads  # nothing goes on sampling beside the next measurement
 
 
 def test_the_command_can_be_pasted() -> None:
