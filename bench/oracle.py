@@ -12,13 +12,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import Figure, pasteable
+from bench.measure import BenchError, Figure, pasteable
+from farm.host import process
 from farm.oops import Parser, classify
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,7 +123,7 @@ def _timed(argv: list[str]) -> tuple[float, float]:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise SystemExit(f"`{' '.join(argv)}` ended with status {child.returncode}.")
+        raise BenchError(f"`{process.printable(argv)}` ended with status {child.returncode}")
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - started
 
 
@@ -198,13 +200,13 @@ def _peak(block: bytes, mib: int) -> float:
         argv = [str(FARM), "classify", "--json", "-"]
         child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out)
         assert child.stdin is not None
-        for _ in range(max(1, mib * MIB // len(block))):
-            child.stdin.write(block)
-        child.stdin.close()
+        with suppress(BrokenPipeError), child.stdin as pipe:  # of one that ends early, the status tells
+            for _ in range(max(1, mib * MIB // len(block))):
+                pipe.write(block)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise SystemExit(f"`{' '.join(argv)}` ended with status {child.returncode}.")
+        raise BenchError(f"`{process.printable(argv)}` ended with status {child.returncode}")
     return usage.ru_maxrss / 1024
 
 
@@ -248,4 +250,7 @@ def _show(figures: list[Figure], misses: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
