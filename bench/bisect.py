@@ -100,8 +100,8 @@ def steps(plan: Plan, repeats: int) -> dict[str, Any]:
     for number in range(repeats):
         repository.begin(base)
         path = history.SOURCES[number % len(history.SOURCES)]
-        note = f"bench_step_{int(time.time())}_{number}"
-        added = f"\nstatic int __used {note}(void)\n{{\n\treturn {number};\n}}\n"
+        function = f"bench_step_{int(time.time())}_{number}"
+        added = f"\nstatic int __used {function}(void)\n{{\n\treturn {number};\n}}\n"
         repository.write(path, repository.text(path) + added)
         commit = repository.commit(base, f"bench: {path}")
         argv = [FARM, "judge", "--tree", str(plan.linux), "--rev", commit, "--runs-dir",
