@@ -94,10 +94,11 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
     rate = evidence.rate
     subject = request.subject
     options = [*subject.build_options, *subject.run_options]
-    shown = request.new if request.settings.fix else commits[0].commit
-    around = evidence.history.before([commits[0].commit])[:1] if len(commits) == 1 else []
-    reproduce = [printable(["farm", "run", *subject.testcases, "--tree", str(subject.tree), "--rev", one, *options])
-                 for one in dict.fromkeys([commits[0].commit if len(commits) == 1 else shown, *around])]
+    one = commits[0].commit
+    # Of several, some may be impossible to judge and some free of the bug: the end is known to show it.
+    revisions = [one, *evidence.history.before([one])[:1]] if len(commits) == 1 else [request.bad]
+    reproduce = [printable(["farm", "run", *subject.testcases, "--tree", str(subject.tree), "--rev", rev, *options])
+                 for rev in revisions]
     return Report(
         culprits=commits, fix=request.settings.fix, confidence=verdict.confidence, symptom=journal.symptom,
         seen=rate.seen, runs=rate.seen + rate.missed, proof=verdict.proof,

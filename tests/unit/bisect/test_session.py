@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from farm.bisect import report
-from farm.bisect.history import read
+from farm.bisect.driver import Verdict
+from farm.bisect.history import Evidence, History, read
 from farm.bisect.judge import Subject
 from farm.bisect.proof import Proof, revert_patch
 from farm.bisect.request import Request, from_json, load
@@ -157,6 +158,22 @@ def test_reports_are_whole_and_harmless(culprits, confirmed):
     assert (len(data["culprits"]), data["confidence"], data["proof"]["confirmed"]) == (culprits, 0.97, confirmed)
     assert "97.0%" in texts["report.txt"]
     assert "Call Trace:" in texts["report.html"]
+
+
+@pytest.mark.parametrize(("fix", "culprits", "revisions"), [
+    (False, ["c2"], ["c2", "c1"]), (True, ["c2"], ["c2", "c1"]),
+    # Where the answer is several commits, the end that has the bug shows it for certain.
+    (False, ["c2", "c1"], ["c3"]), (True, ["c2", "c1"], ["c0"])])
+def test_the_commands_that_reproduce_it_name_revisions_that_do(tmp_path, fix, culprits, revisions):
+    history = History("c0", "c3", {"c3": ("c2",), "c2": ("c1",), "c1": ()})
+    good, bad = ("c3", "c0") if fix else ("c0", "c3")
+    request = Request(Subject(Path("/linux"), ("/t/test_a.py",)), good, bad, Settings(fix=fix))
+    journal = Journal(tmp_path)
+    journal.add_symptom(Symptom("panic", "panic in f"))
+    made = report.make(
+        request, tmp_path, tuple(report.Commit(one, "a", "2026-01-01", "s") for one in culprits),
+        Verdict(tuple(culprits), 0.97, Proof(None, "")), evidence=Evidence(history, (), fix), journal=journal)
+    assert [command.partition("--rev ")[2] for command in made.reproduce] == revisions
 
 
 def test_the_crash_report_is_the_one_of_the_bug(tmp_path):
