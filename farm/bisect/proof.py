@@ -32,6 +32,8 @@ class Proof:
 
 def revert_patch(repository: Repository, culprit: str, onto: str, directory: Path) -> Path | None:
     """A patch that takes a commit out of another one that contains it; None when git cannot make one."""
+    path = directory / PATCH
+    path.unlink(missing_ok=True)  # of a culprit that was not it after all
     parents = repository.run("show", "-s", "--format=%P", culprit).stdout.split()
     if len(parents) != 1:
         return None
@@ -50,7 +52,6 @@ def revert_patch(repository: Repository, culprit: str, onto: str, directory: Pat
         index.unlink(missing_ok=True)
     if not patch:
         return None  # it was taken out there already
-    path = directory / PATCH
     write_atomically(path, patch)
     return path
 

@@ -122,7 +122,9 @@ def test_what_cannot_be_reverted_makes_no_patch(user_tree, tmp_path):
     (user_tree / "drivers/b.c").write_text("int b = 3;\n")
     run_git(user_tree, "commit", "-qam", "later")
     repository = Repository(user_tree / ".git")
+    (tmp_path / "revert.patch").write_text("of an earlier culprit\n")
     assert revert_patch(repository, culprit, run_git(user_tree, "rev-parse", "HEAD"), tmp_path) is None
+    assert not (tmp_path / "revert.patch").exists()
     # A merge has no one parent to go back to, and what was reverted already cannot be once more.
     run_git(user_tree, "checkout", "-q", "-b", "side", "old")
     run_git(user_tree, "commit", "-q", "--allow-empty", "-m", "side")
