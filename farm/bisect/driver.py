@@ -82,7 +82,7 @@ class Driver:
             answers = strategy.standing(self.journal.steps, evidence, self._settings)
             now = self._git.tell(answers)
             if not now.culprits:
-                self._progress.revisions_left(answers)
+                self._progress.revisions_left(len(self._left(answers)))
                 self._judge_all(self._choose(now.commit, answers), answers)
                 continue
             sure = strategy.confidence(now.culprits, evidence)
@@ -105,15 +105,15 @@ class Driver:
         return (not evidence.rate.missed and at_end.count(Seen.BUG) < statistics.BELIEVED
                 and len(at_end) < statistics.MOST)
 
+    def _left(self, answers: dict[str, Answer]) -> frozenset[str]:
+        return strategy.left(answers, self._history, fix=self._settings.fix)
+
     def _choose(self, commit: str, answers: dict[str, Answer]) -> list[str]:
         """The revisions to judge now: git's own, or with --jobs several that cut the rest into equal parts."""
         if self._settings.jobs == 1:
             return [commit]
-        new = Answer.NO_BUG if self._settings.fix else Answer.BUG
-        news = [one for one, answer in answers.items() if answer is new]
-        olds = [one for one, answer in answers.items() if answer not in (new, Answer.SKIP)]
-        left = self._history.left(olds, news)
-        chosen = sections(left, self._history, self._git.distances(answers), self._settings.jobs, {*answers, *news})
+        left = self._left(answers)
+        chosen = sections(left, self._history, self._git.distances(answers), self._settings.jobs, answers)
         return [one for one in chosen if one in left and one != self._history.new] or [commit]
 
     def _judge_all(self, commits: Sequence[str], answers: dict[str, Answer]) -> None:

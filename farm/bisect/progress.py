@@ -1,6 +1,6 @@
 """What a bisection says while it goes: what is judged, how much is left, and how long that will take."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import fmean
 
 from farm.bisect import statistics
@@ -88,13 +88,9 @@ class HistoryProgress(Progress):
     def name(self, name: str) -> str:
         return f"{name[:12]} {visible(self._history.subjects.get(name, ''))}".rstrip()
 
-    def revisions_left(self, answers: Mapping[str, Answer]) -> None:
-        new = Answer.NO_BUG if self._settings.fix else Answer.BUG
-        news = [one for one, answer in answers.items() if answer is new]
-        olds = [one for one, answer in answers.items() if answer not in (new, Answer.SKIP)]
-        left = len(self._history.left(olds, news))
-        rounds = statistics.steps(left, self._settings.jobs)
-        self._say(f"{left} revisions left, about {rounds} step{'s' if rounds != 1 else ''}" + self.time(rounds))
+    def revisions_left(self, count: int) -> None:
+        rounds = statistics.steps(count, self._settings.jobs)
+        self._say(f"{count} revisions left, about {rounds} step{'s' if rounds != 1 else ''}" + self.time(rounds))
 
     def doubt(self, culprits: Sequence[str], confidence: float, target: str) -> None:
         what = culprits[0][:12] if len(culprits) == 1 else f"one of {len(culprits)} revisions"

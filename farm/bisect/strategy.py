@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from farm.bisect.history import BEYOND, Evidence
+from farm.bisect.history import BEYOND, Evidence, History
 from farm.bisect.state import Step
 from farm.bisect.statistics import MOST
 from farm.bisect.values import Answer, Run, Seen, Settings
@@ -73,6 +73,13 @@ def standing(steps: Mapping[str, Step], evidence: Evidence, settings: Settings) 
             tip = commit
         answers[commit] = answer
     return answers
+
+
+def left(answers: Mapping[str, Answer], history: History, *, fix: bool) -> frozenset[str]:
+    """The members that may still be the culprit after these answers."""
+    new = Answer.NO_BUG if fix else Answer.BUG
+    return history.left([one for one, answer in answers.items() if answer not in (new, Answer.SKIP)],
+                        [one for one, answer in answers.items() if answer is new])
 
 
 def confidence(culprits: Sequence[str], evidence: Evidence) -> float:
