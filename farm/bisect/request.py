@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,13 @@ class Request:
     @property
     def name(self) -> str:
         """Name of the directory: the same request goes on in the same place."""
-        testcase = re.sub(r"[^A-Za-z0-9_-]+", "-", self.subject.testcases[0].rpartition("/")[2].replace(".py", ""))
-        return f"{testcase.strip('-')[:60]}-{json_digest(self.to_json())[:8]}"
+        return name_after(self.subject.testcases[0], self.to_json())
+
+
+def name_after(testcase: str, request: Mapping[str, Any]) -> str:
+    """A name for the directory of a request: its first testcase for people, its digest for the farm."""
+    words = re.sub(r"[^A-Za-z0-9_-]+", "-", testcase.rpartition("/")[2].replace(".py", ""))
+    return f"{words.strip('-')[:60]}-{json_digest(request)[:8]}"
 
 
 def from_json(value: dict[str, Any]) -> Request:

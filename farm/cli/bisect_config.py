@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from farm.bisect.config.candidates import read
-from farm.bisect.config.report import ConfigReport, to_json
+from farm.bisect.config.report import ConfigReport, render, to_json
 from farm.bisect.config.request import ConfigRequest
 from farm.bisect.config.session import ConfigSession
-from farm.bisect.report import render_as
 from farm.bisect.session import resolve
 from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
 from farm.cli.judge import RUN, absolute
@@ -68,5 +67,5 @@ def command(
 def run(request: ConfigRequest, directory: Path, *, as_json: bool) -> int:
     """Search in a directory and print the report."""
     report: ConfigReport = ConfigSession(request, directory, Workdir.default(), announcer()).run()
-    echo(to_json(report), render_as("config", report, {})["report.txt"], as_json=as_json)
+    echo(to_json(report), render(report)["report.txt"], as_json=as_json)
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 from farm.bisect.config.candidates import Candidate, Candidates, Difference
 from farm.bisect.config.driver import Result
 from farm.bisect.proof import Proof
-from farm.bisect.report import Row, crash_of, row
+from farm.bisect.report import Row, crash_of, render_as, row
 from farm.bisect.state import Journal
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Symptom
@@ -82,3 +82,8 @@ def _described(candidate: Candidate, whole: int) -> str:
 def to_json(report: ConfigReport) -> dict[str, Any]:
     """The report as data."""
     return {**asdict(report), "title": report.title}
+
+
+def render(report: ConfigReport) -> dict[str, str]:
+    """Name of the file -> its text."""
+    return render_as("config", report, to_json(report))

@@ -1,15 +1,13 @@
 """What a search among configurations was asked; going on needs nothing else."""
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from farm.bisect.request import REQUEST
+from farm.bisect.request import REQUEST, name_after
 from farm.bisect.values import Settings
 from farm.errors import UserError
-from farm.model import json_digest
 
 # What each side's file is called in the directory of the search.
 FILES = {"good": "good.config", "bad": "bad.config"}
@@ -43,8 +41,7 @@ class ConfigRequest:
     @property
     def name(self) -> str:
         """Name of the directory: the same request goes on in the same place."""
-        testcase = re.sub(r"[^A-Za-z0-9_-]+", "-", self.testcases[0].rpartition("/")[2].replace(".py", ""))
-        return f"config-{testcase.strip('-')[:60]}-{json_digest(self.to_json())[:8]}"
+        return f"config-{name_after(self.testcases[0], self.to_json())}"
 
 
 def holds_config(directory: Path) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.bisect import report as revisions
 from farm.bisect.config.candidates import Candidate, Candidates
 from farm.bisect.config.driver import ConfigDriver, Result
-from farm.bisect.config.report import ConfigReport, make, to_json
+from farm.bisect.config.report import ConfigReport, make, render
 from farm.bisect.config.request import FILES, ConfigRequest, load
 from farm.bisect.judge import FarmJudge
 from farm.bisect.request import REQUEST
@@ -86,6 +85,6 @@ class ConfigSession:
         commands = [["farm", "run", *subject.testcases, *subject.kernel(name), *subject.run_options]
                     for name in (result.candidate.name, without.name)]
         made = make(result, candidates, journal, rate=driver.rate, commands=commands, directory=self.directory)
-        for name, text in revisions.render_as("config", made, to_json(made)).items():
+        for name, text in render(made).items():
             write_atomically(self.directory / name, text)
         return made
