@@ -130,7 +130,7 @@ def row(journal: Journal, name: str, subject: str, answer: str) -> Row:
 def _regzbot(request: Request, commits: tuple[Commit, ...], symptom: Symptom) -> tuple[str, ...]:
     """Lines for the regression tracker (Documentation/process/handling-regressions.rst, regzbot's commands)."""
     if request.settings.fix:
-        return tuple(f"#regzbot fix: {one.commit[:12]}" for one in commits[:1] if len(commits) == 1)
+        return (f"#regzbot fix: {commits[0].commit[:12]}",) if len(commits) == 1 else ()
     introduced = commits[0].commit if len(commits) == 1 else f"{request.good[:12]}..{request.bad[:12]}"
     return (f"#regzbot introduced: {introduced}", f"#regzbot title: {' '.join(symptom.title.split())}")
 

@@ -46,11 +46,6 @@ class Rate:
     seen: int = 0
     missed: int = 0
 
-    @property
-    def mean(self) -> float:
-        """The expected rate."""
-        return 1.0 - self.miss(1)
-
     def miss(self, runs: int) -> float:
         """Probability that as many further runs all miss the bug on a kernel that has it."""
         return evidence(self.seen, self.missed + runs) / evidence(self.seen, self.missed)

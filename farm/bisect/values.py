@@ -1,6 +1,6 @@
 """What a bisection asks, and what it hears."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from farm.errors import UserError
@@ -52,11 +52,6 @@ class Symptom:
         if self.match == "signature":
             return seen.signature == self.signature
         return seen.kind == self.kind and (self.match == "kind" or seen.function == self.function)
-
-    @property
-    def text(self) -> str:
-        """How `farm judge --symptom` is told of it."""
-        return f"{self.kind}:{self.function}" if self.function else self.kind
 
 
 def parse_symptom(text: str) -> Symptom:
@@ -117,4 +112,4 @@ class Settings:
     # Wanted for the whole answer.
     confidence: float = 0.95
     # The history is limited to commits that touch these.
-    paths: tuple[str, ...] = field(default=())
+    paths: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from farm.bisect.statistics import ENOUGH, GIVE_UP, STEP_TOLERANCE, Rate, eviden
 
 def test_without_any_run_nothing_is_known():
     assert evidence(0, 0) == pytest.approx(1.0)
-    assert Rate().mean == pytest.approx(0.75)  # half of the bugs always show, the others at any rate
+    assert Rate().miss(1) == pytest.approx(0.25)  # half of the bugs always show, the others at any rate
 
 
 def test_runs_of_both_sorts_are_an_exact_beta_integral():
