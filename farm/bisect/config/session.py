@@ -57,12 +57,13 @@ class ConfigSession:
         known = self.directory / REQUEST
         if known.exists() and load(self.directory) != request:
             raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
+        # First: what was solved for another request would be taken for an answer to this one.
+        write_json(known, request.to_json())
         files = {side: self.directory / name for side, name in FILES.items()}
         for side, path in files.items():
             write_atomically(path, getattr(request, side))
         solver = Solver(BuildRequest(source=request.source, rev=request.rev, patches=request.patches), self._workdir)
         candidates = Candidates(self.directory, solver, files["good"], files["bad"])
-        write_json(known, request.to_json())
         self._say(f"{len(candidates.options)} options differ; everything is kept in {self.directory}")
         self._tell(candidates)
         journal = Journal(self.directory)

@@ -2,17 +2,21 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from farm.bisect.config import request as requests
+from farm.bisect.config import session
 from farm.bisect.config.candidates import FLAVOR, Candidates, read
 from farm.bisect.config.driver import ConfigDriver
 from farm.bisect.config.report import make, render
 from farm.bisect.config.request import ConfigRequest
+from farm.bisect.config.session import ConfigSession
 from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import UserError
+from farm.host.workdir import Workdir
 from farm.kernel.config import OFF, parse_config
 from farm.kernel.flavors import compose
 from farm.verdict import Cause
@@ -230,6 +234,17 @@ def test_a_request_is_read_as_it_was_written(tmp_path):
     (tmp_path / "request.json").write_text('{"kind": "config"}')
     with pytest.raises(UserError, match="no search that can be read"):
         requests.load(tmp_path)
+
+
+def test_what_was_solved_for_another_request_is_no_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "Solver", lambda request, workdir: Tools({}, {}))
+    request = ConfigRequest(
+        testcases=("/a/test_b.py",), run_options=(), source="/linux", rev=None, patches=(), good="CONFIG_A=y\n",
+        bad="CONFIG_A=y\n", settings=Settings())
+    with pytest.raises(UserError, match="come to the same configuration"):
+        ConfigSession(request, tmp_path / "b", Workdir(tmp_path / "cache"), print).run()
+    with pytest.raises(UserError, match="holds another bisection"):
+        ConfigSession(replace(request, bad="CONFIG_B=y\n"), tmp_path / "b", Workdir(tmp_path / "cache"), print).run()
 
 
 def test_a_sight_of_the_bug_is_not_lost_with_the_process_that_saw_it(place):
