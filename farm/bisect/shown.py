@@ -17,6 +17,8 @@ from farm.verdict import Cause, named
 Meant = Callable[[Finding], bool]
 # Kind of a UserError: a stack that this kernel cannot have, say.
 _USER_KIND = "user"
+# What a run without a failure shows by the outcomes of its cells; what stands first outranks the others.
+_WITHOUT_FAILURE = {Outcome.ERROR: Seen.HOST, Outcome.PASS: Seen.NO_BUG, Outcome.SKIP: Seen.UNASKED}
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,14 @@ def classify(made: Iterable[CellResult], meant: Meant, *, booted: bool = False) 
             if meant(one):
                 # What ended the testcase has a sentence of its own, which says more than the report's title.
                 return Shown(Seen.BUG, named(one), one.title if place else cell.title, cell)
-    for cell in failed:
-        return Shown(Seen.OTHER if cell.ready else Seen.NO_BOOT, cell.cause, cell.title, cell)
-    for outcome, seen in ((Outcome.ERROR, Seen.HOST), (Outcome.PASS, Seen.NO_BUG)):
-        for cell in listed:
-            if cell.outcome is outcome:
-                asked_too_much = cell.cause is not None and cell.cause.kind == _USER_KIND
-                return Shown(Seen.UNASKED if asked_too_much else seen, cell.cause, cell.title, cell)
-    if listed:
-        return Shown(Seen.UNASKED, None, listed[0].title, listed[0])
-    return Shown(Seen.UNASKED, None, "no testcase ran")
+    if failed:
+        first = failed[0]
+        return Shown(Seen.OTHER if first.ready else Seen.NO_BOOT, first.cause, first.title, first)
+    if not listed:
+        return Shown(Seen.UNASKED, None, "no testcase ran")
+    first = min(listed, key=lambda cell: tuple(_WITHOUT_FAILURE).index(cell.outcome))
+    asked_too_much = first.cause is not None and first.cause.kind == _USER_KIND
+    return Shown(Seen.UNASKED if asked_too_much else _WITHOUT_FAILURE[first.outcome], first.cause, first.title, first)
 
 
 def told(ended: Ended, made: Sequence[CellResult], meant: Meant, *, booted: bool = False) -> Shown:
