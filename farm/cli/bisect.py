@@ -13,7 +13,8 @@ from farm.bisect.report import render, to_json
 from farm.bisect.request import Request, load
 from farm.bisect.session import Session, resolve
 from farm.bisect.state import Journal
-from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
+from farm.bisect.values import Settings
+from farm.cli.bisect_config import AS_JSON, CONFIDENCE, MATCH
 from farm.cli.bisect_config import run as run_config
 from farm.cli.judge import BUILD, RUN, subject_of
 from farm.cli.options import options
@@ -55,17 +56,14 @@ def command() -> None:
 @click.option("--fix", is_flag=True, help="Find the commit that mended the bug: --bad comes before --good.")
 @click.option("--path", "paths", multiple=True, metavar="PATH",
               help="Only commits that touch this file or directory; may be repeated.")
-@click.option("--match", type=click.Choice(MATCHES), default=MATCH_DEFAULT,
-              help="What makes another failure the same bug: kind and function, kind alone, the whole signature, or "
-              "nothing: any failure is the bug.  [default: function]")
+@MATCH
 @click.option("--runs", type=click.IntRange(min=0), default=0, metavar="N",
               help="Runs of each revision.  [default: as many as the reproduction rate wants]")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="J", help="Judge J revisions at once.")
-@click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, metavar="SHARE",
-              help="Wanted for the whole answer.  [default: 0.95]")
+@CONFIDENCE
 @click.option("--dir", "directory", type=Path, metavar="DIR",
               help="Directory of the bisection.  [default: one below `bisections`, named after what is asked]")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
+@AS_JSON
 @options((*BUILD, *RUN))
 def start(
     testcases: Sequence[str], tree: Path, good: str, bad: str, *, paths: tuple[str, ...], directory: Path | None,
@@ -85,7 +83,7 @@ def start(
 
 @command.command()
 @_DIRECTORY
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
+@AS_JSON
 def resume(directory: Path, *, as_json: bool) -> int:
     """Go on with the bisection in DIRECTORY, be it of revisions or of configurations.
 

@@ -20,22 +20,29 @@ from farm.host.workdir import Workdir
 from farm.options import BUILD_OPTIONS, as_arguments, build_request, without
 
 _BUILD = without(BUILD_OPTIONS, "--flavor", "--config", "--config-dir")
+# Options of every bisection, be it of revisions or of configurations.
+MATCH = click.option(
+    "--match", type=click.Choice(MATCHES), default=MATCH_DEFAULT,
+    help="What makes another failure the same bug: kind and function, kind alone, the whole signature, or nothing: any "
+    "failure is the bug.  [default: function]")
+CONFIDENCE = click.option(
+    "--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, metavar="SHARE",
+    help="Wanted for the whole answer.  [default: 0.95]")
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
 
 
 @click.command(name="bisect-config")
 @click.argument("testcases", nargs=-1, required=True, metavar="TESTCASE...")
 @click.option("--good-config", type=Path, required=True, metavar="FILE", help="A .config without the bug.")
 @click.option("--bad-config", type=Path, required=True, metavar="FILE", help="A .config with the bug.")
-@click.option("--match", type=click.Choice(MATCHES), default=MATCH_DEFAULT,
-              help="What makes another failure the same bug: kind and function, kind alone, the whole signature, or "
-              "nothing: any failure is the bug.  [default: function]")
+@MATCH
 @click.option("--runs", type=click.IntRange(min=0), default=0, metavar="N",
               help="Runs of each configuration.  [default: as many as the reproduction rate wants]")
-@click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, metavar="SHARE",
-              help="Wanted for the whole answer.  [default: 0.95]")
+@CONFIDENCE
 @click.option("--dir", "directory", type=Path, metavar="DIR",
               help="Directory of the search.  [default: one below `bisections`, named after what is asked]")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON; progress goes to stderr.")
+@AS_JSON
 @options((*_BUILD, *RUN))
 def command(
     testcases: Sequence[str], good_config: Path, bad_config: Path, *, match: str, runs: int, confidence: float,
