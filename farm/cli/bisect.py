@@ -105,6 +105,8 @@ def log(directory: Path) -> None:
     \b
     Example: farm bisect log bisections/xfs > replay.log
     """
+    if holds_config(directory):
+        raise UserError(f"{directory} holds a search among configurations, of which git knows nothing.")
     load(directory)
     journal = Journal(directory)
     path = directory / LOG

@@ -12,8 +12,16 @@ from farm.bisect.request import REQUEST, Request
 from farm.bisect.state import Journal, Step
 from farm.bisect.values import Answer, Settings
 from farm.cli.bisect import command
+from farm.errors import UserError
 from farm.kernel import git
 from tests.unit.bisect.histories import import_history
+
+
+def test_a_search_among_configurations_has_none(tmp_path):
+    (tmp_path / REQUEST).write_text('{"kind": "config"}')
+    said = CliRunner().invoke(command, ["log", str(tmp_path)]).exception
+    assert isinstance(said, UserError)
+    assert "holds a search among configurations" in str(said)
 
 
 @pytest.mark.parametrize("fix", [False, True])
