@@ -1,14 +1,17 @@
 """The plan, the record and the table of a qualification."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from farm import trial
 from farm.bisect.session import alone_in
 from farm.errors import UserError
 from farm.model import Outcome, Verdict
+from farm.options import OPTIONS
 from farm.qualify.execute import Qualification, begin, describe
 from farm.qualify.journal import FILE, Journal, Record
 from farm.qualify.mutant import Mutant
@@ -114,6 +117,29 @@ def test_the_same_request_goes_on_where_it_was(tmp_path: Path) -> None:
     about = begun.directory / "qualify.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "verdict": "good"}))
     assert begin([ONE], 2, tcg, tmp_path, kernel="k").directory != begun.directory
+
+
+@pytest.mark.parametrize(("outcomes", "outcome"), [
+    (["pass", "fail"], Outcome.FAIL), (["error", "fail"], Outcome.FAIL), (["pass", "error"], Outcome.ERROR),
+    (["skip", "pass"], Outcome.PASS)])
+def test_a_testcase_with_parameters_fails_with_any_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcomes: list[str], outcome: Outcome,
+) -> None:
+    class Ran:
+        """A `farm run` of several cells."""
+
+        def __init__(self, arguments: Sequence[str], log: Path) -> None:
+            self._log = log
+
+        def wait(self) -> trial.Ended:
+            rows = [{"testcase": "t", "outcome": one, "title": one, "directory": ""} for one in outcomes]
+            return trial.Ended(0, {"cells": rows}, self._log, 1.0, stopped=False)
+
+    monkeypatch.setattr(trial, "Command", Ran)
+    options = {option.name: [] if option.multiple else option.default for option in OPTIONS}
+    begun = begin([ONE], 1, options, tmp_path, kernel="k")
+    record = begun._run(next(steps([ONE], 1)))
+    assert (record.outcome, record.title) == (outcome, outcome.value)
 
 
 def test_two_processes_do_not_carry_out_the_same(tmp_path: Path) -> None:
