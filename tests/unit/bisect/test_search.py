@@ -47,12 +47,12 @@ def test_a_bug_that_shows_in_three_runs_of_ten_is_named_in_nineteen_histories_of
     assert sum(right for right, _, _ in results) >= 19
 
 
-@pytest.mark.parametrize(("rate", "least"), [(1.0, 4), (0.4, 4)])
-def test_the_commit_that_mended_a_bug(tmp_path, rate, least):
-    assert sum(right for right, _, _ in many(tmp_path, range(4), rate=rate, fix=True)) >= least
+@pytest.mark.parametrize("rate", [1.0, 0.4])
+def test_the_commit_that_mended_a_bug(tmp_path, rate):
+    assert all(right for right, _, _ in many(tmp_path, range(4), rate=rate, fix=True))
 
 
-def test_several_at_once_need_fewer_rounds_and_find_the_same(tmp_path):
+def test_several_at_once_find_the_same(tmp_path):
     assert all(right for right, _, _ in many(tmp_path, range(4), jobs=3))
 
 
