@@ -63,18 +63,27 @@ class Prover:
         self._journal, self._evidence, self._settings, self._say = journal, evidence, settings, say
 
     def prove(self, judge: Judge, culprit: str) -> Proof:
-        """`judge` builds the newer end without the culprit. Raises InfrastructureError when the host fails."""
+        """`judge` builds the newer end without the culprit.
+
+        Raises InfrastructureError when the host fails again and again.
+        """
         onto = self._evidence.history.new
         needed = self._settings.runs or self._evidence.rate.runs(TOLERANCE)
         self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: up to {needed} run{'s' if needed > 1 else ''}")
         build: Build | None = None
+        failures = 0
         while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
             build = build or judge.build(onto, ahead=False)
             symptom = self._journal.symptom
             run = of_build(onto, build, symptom) or judge.run(onto, build, symptom)
             if run.seen in (Seen.HOST, Seen.STOPPED):
-                raise InfrastructureError(
-                    f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")
+                failures += 1
+                if failures == strategy.HOST_FAILURES:
+                    raise InfrastructureError(
+                        f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")
+                self._say(f"    the host failed (attempt {failures}): {visible(run.title)}")
+                build = None
+                continue
             self._journal.add_proof(replace(run, commit=culprit))
             self._say(f"    {run.seen.value}" + (f": {visible(run.title)}" if run.seen is not Seen.NO_BUG else ""))
         return self._proof(culprit, onto, conclusion)

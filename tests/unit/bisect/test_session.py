@@ -9,12 +9,12 @@ from farm.bisect import report
 from farm.bisect.driver import Verdict
 from farm.bisect.history import Evidence, History, read
 from farm.bisect.judge import Subject
-from farm.bisect.proof import Proof, revert_patch
+from farm.bisect.proof import Proof, Prover, revert_patch
 from farm.bisect.request import Request, from_json, load
 from farm.bisect.session import Session, resolve, uncommitted
 from farm.bisect.state import Journal, Step
-from farm.bisect.values import Answer, Run, Seen, Settings, Symptom
-from farm.errors import UserError
+from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
+from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel.git import Repository
 from farm.verdict import Cause
@@ -132,6 +132,30 @@ def test_what_cannot_be_reverted_makes_no_patch(user_tree, tmp_path):
     merge = run_git(user_tree, "rev-parse", "HEAD")
     assert revert_patch(repository, merge, merge, tmp_path) is None
     assert revert_patch(repository, culprit, run_git(user_tree, "rev-parse", "old"), tmp_path) is None
+
+
+class Scripted:
+    """A judge whose runs show one thing after the other."""
+
+    def __init__(self, *seen: Seen) -> None:
+        self._seen, self.builds = iter(seen), 0
+
+    def build(self, commit: str, *, ahead: bool) -> Build:
+        self.builds += 1
+        return Build("digest")
+
+    def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
+        return Run(commit, next(self._seen), "no room")
+
+
+def test_a_host_that_fails_once_does_not_end_the_test_of_the_answer(tmp_path):
+    evidence = Evidence(History("c0", "c2", {"c2": ("c1",), "c1": ()}), ())
+    prover = Prover(Journal(tmp_path), evidence, Settings(runs=1), lambda _: None)
+    judge = Scripted(Seen.HOST, Seen.HOST, Seen.NO_BUG)
+    assert prover.prove(judge, "c1").confirmed is True
+    assert judge.builds == 3  # each attempt begins anew
+    with pytest.raises(InfrastructureError, match="could not be tested: no room"):
+        prover.prove(Scripted(Seen.HOST, Seen.HOST, Seen.HOST), "c2")
 
 
 HOSTILE = "<script>alert(1)</script> \x1b[2J"
