@@ -84,7 +84,7 @@ def check(done, *words):
     (["repro", MENTION, "--run", "--patch", "/nowhere.patch"], ["/nowhere.patch"]),
     (["repro", MENTION, "--run", "--rev", "v6.12"], ["--rev v6.12 needs --tree"]),
     (["repro", MENTION, "--run", "--tree", "/nowhere"], ["/nowhere"]),
-    (["repro", MENTION, "--run", "--dir", "/proc/no"], ["--dir /proc/no"]),
+    (["repro", MENTION, "--run", "--dir", "/proc/no"], ["/proc/no cannot be made"]),
     (["reach", "test_nothing.py"], ["no testcase test_nothing.py"]),
     (["reach", "--from", "."], ["Nothing was measured"]),
     (["test-patch", "/nowhere.patch", "--testcase", "test_swap.py"], ["/nowhere.patch"]),

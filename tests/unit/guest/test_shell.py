@@ -23,5 +23,5 @@ def test_what_fails_in_a_script_of_the_farm_stands_in_the_first_two_lines():
     argv = tuple(faults_argv(FailSlab("crypt_mop"), "start"))
     error = CommandError(CommandResult(argv, 1, "", "the kernel has no function crypt_mop\n", 0.1))
     assert str(error).splitlines() == [
-        "`bash -c … farm-faults failslab start 2 crypt_mop Y` failed in the guest with status 1:",
+        "`bash -c … farm-faults failslab start 2 crypt_mop '' Y` failed in the guest with status 1:",
         "the kernel has no function crypt_mop"]
