@@ -114,19 +114,26 @@ class Runner(ABC, Generic[SpecT]):
         Raises UserError for an unknown option, VerificationError for wrong data, WorkloadError when it fails
         otherwise (both only with `check`), and what the shell raises when the guest is in trouble.
         """
-        spec = self.spec(**options)
-        place = Directory(subject) if isinstance(subject, str) else subject
-        result = self._run(spec, place, self._duration if duration is None else duration)
-        return result.checked() if check else result
+        return self._call(subject, lambda _: None, duration=duration, check=check, **options)
 
     @contextmanager
     def running(self, subject: Subject | str, **options: Any) -> Iterator[None]:
-        """Run it in the background of a block; the block's end waits for it, and raises what it raised."""
+        """Run it in the background of a block; the block's end waits for it, and raises what it raised.
+
+        A block that fails ends it. What it had raised by then stands below the block's error, as a note.
+        """
         raised: list[BaseException] = []
+        begun: list[Running] = []
+        over = threading.Event()
+
+        def started(running: Running) -> None:
+            begun.append(running)
+            if over.is_set():
+                running.stop(self._pace.deadline(STOP_SECONDS))
 
         def work() -> None:
             try:
-                self(subject, **options)
+                self._call(subject, started, **options)
             except BaseException as error:
                 raised.append(error)
 
@@ -134,10 +141,27 @@ class Runner(ABC, Generic[SpecT]):
         thread.start()
         try:
             yield
-        finally:
-            thread.join()
+        except BaseException as error:
+            for other in raised[:1]:
+                error.add_note(f"{self.spec_type.kind} in the background: {other}")
+            over.set()
+            for running in begun:
+                running.stop(self._pace.deadline(STOP_SECONDS))
+            thread.join(self._pace.seconds(STOP_SECONDS))
+            raise
+        thread.join()
         if raised:
             raise raised[0]
+
+    def _call(
+        self, subject: Subject | str, started: Callable[[Running], None], *, duration: float | None = None,
+        check: bool = True, **options: Any,
+    ) -> WorkloadResult:
+        """`__call__`; what runs is handed to `started`."""
+        spec = self.spec(**options)
+        place = Directory(subject) if isinstance(subject, str) else subject
+        result = self._run(spec, place, self._duration if duration is None else duration, started)
+        return result.checked() if check else result
 
     def spec(self, **options: Any) -> SpecT:
         """The workload that these options describe, checked as its text form is. Raises UserError."""
@@ -156,7 +180,9 @@ class Runner(ABC, Generic[SpecT]):
     def judge(self, spec: SpecT, result: WorkloadResult, stdout: str, subject: Subject) -> WorkloadResult:
         """Fill in counts and errors from what it printed; `said` is its standard error."""
 
-    def _run(self, spec: SpecT, subject: Subject, seconds: float) -> WorkloadResult:
+    def _run(
+        self, spec: SpecT, subject: Subject, seconds: float, started: Callable[[Running], None],
+    ) -> WorkloadResult:
         seed = (self._seed + 1000 * next(self._calls)) % (1 << 31)
         text = WORKLOADS.render(spec)
         job = self.job(spec, subject, seed, seconds)
@@ -165,6 +191,7 @@ class Runner(ABC, Generic[SpecT]):
         with self._watch(text) as progress:
             heard.progress = progress
             running = self._shell.stream(supervised(job), on_line=heard)
+            started(running)
             try:
                 running.wait(Deadline(2 * seconds + self._pace.seconds(SLACK_SECONDS)), check=False)
             except BaseException:

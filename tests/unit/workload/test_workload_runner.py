@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farm.deadline import Deadline
+from farm.deadline import Deadline, Pace
 from farm.errors import HangError, UserError, VerificationError
 from farm.guest.shell import CommandResult
 from farm.workload import ChurnRunner, Directory, FioRunner, Job, StressRunner, WorkloadError
@@ -188,6 +188,71 @@ def test_beside_others(shell: LocalShell, watched: Watched, tmp_path: Path) -> N
     shell.say.write_text("verify: bad header crc 1, calculated 2 at file /f offset 0, length 4096\n")
     with pytest.raises(VerificationError), FioRunner(shell, **options(watched)).running(str(tmp_path)):
         pass
+
+
+class Endless:
+    """A command that runs until it is stopped."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult:
+        self.ended.wait(60)
+        return CommandResult((), -1, "", "", 0.0)
+
+    def stop(self, deadline: Deadline) -> None:
+        self.ended.set()
+
+
+class EndlessShell:
+    """Starts what never ends, and late when the test wants it so."""
+
+    def __init__(self) -> None:
+        self.last, self.may_start, self.has_begun = Endless(), threading.Event(), threading.Event()
+        self.may_start.set()
+
+    def stream(self, command: Sequence[str] | str, *, on_line: Callable[[str], None] | None = None) -> Endless:
+        self.has_begun.set()
+        self.may_start.wait(60)
+        return self.last
+
+    def fails_beside(self, error: type[BaseException]) -> None:
+        self.has_begun.wait(60)
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, AssertionError])
+def test_a_block_that_fails_ends_what_runs_beside_it(watched: Watched, error: type[BaseException]) -> None:
+    shell = EndlessShell()
+    with pytest.raises(error), StressRunner(shell, **options(watched)).running("/tmp", bytes="1M"):
+        shell.fails_beside(error)
+    assert shell.last.ended.is_set()
+
+
+def test_what_starts_when_the_block_has_failed_ends_at_once(watched: Watched) -> None:
+    shell = EndlessShell()
+    shell.may_start.clear()
+    runner = StressRunner(shell, **options(watched), pace=Pace(0.01))
+    with pytest.raises(ZeroDivisionError), runner.running("/tmp", bytes="1M"):
+        shell.fails_beside(ZeroDivisionError)
+    shell.may_start.set()
+    assert shell.last.ended.wait(60)
+
+
+def test_what_ran_beside_a_block_that_fails_keeps_its_own_failure(
+    shell: LocalShell, watched: Watched, tmp_path: Path,
+) -> None:
+    shell.say.write_text("verify: bad header crc 1, calculated 2 at file /f offset 0, length 4096\n")
+
+    def other(found: list[threading.Thread]) -> None:
+        for thread in found:
+            thread.join()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught, FioRunner(shell, **options(watched)).running(str(tmp_path)):
+        other([thread for thread in threading.enumerate() if thread.name == "farm-fio"])
+    (note,) = caught.value.__notes__
+    assert note == "fio in the background: The workload fio read wrong data from /f at byte 0: bad header crc."
 
 
 def test_supervision_counts_and_hands_over_output(tmp_path: Path) -> None:
