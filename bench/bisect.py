@@ -12,7 +12,6 @@ side that was measured stays so, and the time of one that was under way is that 
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from rich.console import Console
 from bench import history
 from bench.histories import tree
 from bench.main import FARM, host, show
-from bench.measure import BenchError, Figure, measure, pasteable
+from bench.measure import BenchError, Figure, carry_out, measure, pasteable
 from bench.parts import Parts, note, unfinished
 from bench.plain import Plan, Side, plain, prepare_plain
 from farm.errors import FarmError
@@ -107,7 +106,7 @@ def steps(plan: Plan, repeats: int) -> dict[str, Any]:
         argv = [FARM, "judge", "--tree", str(plan.linux), "--rev", commit, "--runs-dir",
                 str(plan.directory / "step-runs"), "--duration", f"{plan.duration:g}", plan.mutant.testcase]
         began = time.monotonic()
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = carry_out(argv)
         seconds.append(time.monotonic() - began)
         if done.returncode != 0:
             raise BenchError(f"a step did not come out good: {(done.stdout + done.stderr)[-500:]}")

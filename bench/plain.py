@@ -3,14 +3,13 @@
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import history
 from bench.main import FARM
-from bench.measure import BenchError, measure
+from bench.measure import BenchError, carry_out, measure
 from farm.kernel.git import IDENTITY, command
 from farm.qualify.mutant import Mutant
 
@@ -53,8 +52,7 @@ class Side:
 
 def plain_git(where: Path, *arguments: str) -> str:
     """git as a user runs it in a checkout. Raises BenchError."""
-    done = subprocess.run(command("-C", str(where), *arguments, variables=IDENTITY), check=False,
-                          capture_output=True, text=True)
+    done = carry_out(command("-C", str(where), *arguments, variables=IDENTITY))
     if done.returncode != 0:
         raise BenchError(f"git {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
     return done.stdout
@@ -83,13 +81,12 @@ def prepare_plain(plan: Plan) -> tuple[Path, Path]:
 
 def under_way(work: Path, plan: Plan) -> bool:
     """Whether git bisects this very history there, since an attempt that was interrupted."""
-    done = subprocess.run(command("-C", str(work), "bisect", "log"), check=False, capture_output=True, text=True)
+    done = carry_out(command("-C", str(work), "bisect", "log"))
     return done.returncode == 0 and f"'{plan.planted.commits[-1]}'" in done.stdout
 
 
 def process_make(work: Path, output: Path, targets: Sequence[str]) -> None:
-    done = subprocess.run(["make", "-s", "-C", str(work), f"O={output}", *targets], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False)
+    done = carry_out(["make", "-s", "-C", str(work), f"O={output}", *targets])
     if done.returncode != 0:
         raise BenchError(f"make {targets[-1]} failed: {done.stderr[-500:]}")
 
