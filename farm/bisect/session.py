@@ -12,12 +12,9 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from farm.bisect import gitbisect, report
 from farm.bisect.driver import Driver, Verdict
@@ -32,6 +29,7 @@ from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
 from farm.kernel.values import BuildRequest
+from farm.results.alone import alone_in
 from farm.results.directory import write_atomically, write_json
 
 Say = Callable[[str], None]
@@ -62,20 +60,6 @@ def uncommitted(tree: Path) -> str:
             "have them in every one, write them into a file with `git diff` and name that by --patch.")
 
 
-@contextmanager
-def alone_in(directory: Path, doing: str = "bisects") -> Iterator[None]:
-    """Be the only process that works in a directory, which is made when missing. Raises UserError."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / "lock").acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process {doing} in {directory}.") from error
-    except OSError as error:
-        raise UserError(f"{directory} cannot be made or written to: {error.strerror}.") from error
-    with lock:
-        yield
-
-
 class Session:
     """A bisection and its directory; one process at a time."""
 
@@ -85,7 +69,7 @@ class Session:
 
     def run(self) -> report.Report:
         """Bisect, or go on where it was interrupted; the report is written too. Raises FarmError."""
-        with alone_in(self.directory):
+        with alone_in(self.directory, "bisects"):
             return self._run()
 
     def _run(self) -> report.Report:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from farm import trial
-from farm.bisect.session import alone_in
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import data_directory
 from farm.model import Outcome, Verdict, json_digest
@@ -20,6 +19,7 @@ from farm.qualify.journal import Journal, Record
 from farm.qualify.mutant import Mutant
 from farm.qualify.plan import Step, request, steps
 from farm.qualify.table import Row, rows, verdict_on
+from farm.results.alone import alone_in
 from farm.results.directory import RESULT, new_run_directory, write_json
 
 # What a run directory of a qualification is known by.

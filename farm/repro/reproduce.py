@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from farm import trial
-from farm.bisect.session import alone_in
 from farm.bisect.shown import classify
 from farm.bisect.strategy import HOST_FAILURES
 from farm.bisect.values import Seen
@@ -26,6 +25,7 @@ from farm.repro.attempts import Attempt, Journal, Purpose, tallies
 from farm.repro.likeness import Likeness
 from farm.repro.recorded import load
 from farm.repro.shrink import Setup, setup_of, smallest
+from farm.results.alone import alone_in
 from farm.results.directory import write_json
 
 REQUEST = "request.json"

@@ -12,12 +12,12 @@ from farm.bisect.config.report import ConfigReport, make, render
 from farm.bisect.config.request import FILES, ConfigRequest, load
 from farm.bisect.judge import FarmJudge
 from farm.bisect.request import REQUEST
-from farm.bisect.session import alone_in
 from farm.bisect.state import Journal
 from farm.errors import UserError
 from farm.host.workdir import Workdir
 from farm.kernel.solve import Solver
 from farm.kernel.values import BuildRequest
+from farm.results.alone import alone_in
 from farm.results.directory import write_atomically, write_json
 
 
@@ -49,7 +49,7 @@ class ConfigSession:
 
     def run(self) -> ConfigReport:
         """Search, or go on where it was interrupted; the report is written too. Raises FarmError."""
-        with alone_in(self.directory):
+        with alone_in(self.directory, "bisects"):
             return self._run()
 
     def _run(self) -> ConfigReport:

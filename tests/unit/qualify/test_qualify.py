@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from farm import trial
-from farm.bisect.session import alone_in
 from farm.errors import UserError
 from farm.model import Outcome, Verdict
 from farm.options import OPTIONS
@@ -17,6 +16,7 @@ from farm.qualify.journal import FILE, Journal, Record
 from farm.qualify.mutant import Mutant
 from farm.qualify.plan import UNMODIFIED, Step, steps
 from farm.qualify.table import Row, rows, verdict_on
+from farm.results.alone import alone_in
 
 ONE = Mutant("one", Path("one.patch"), "d1", "a bug", "000", "f.c:f", ("6.12",), "test_crypt.py::test_a", ("oops",),
              ("f", "g"), "base")
@@ -148,7 +148,7 @@ def test_two_processes_do_not_carry_out_the_same(tmp_path: Path) -> None:
     # Both have its only step behind them, so that neither would run anything.
     for step in steps([ONE], 1):
         Journal(begun.directory).append(ended(step, Outcome.PASS))
-    with alone_in(begun.directory), pytest.raises(UserError, match="another process qualifies in"):
+    with alone_in(begun.directory, "qualifies"), pytest.raises(UserError, match="another process qualifies in"):
         again.carry_out(lambda _: None)
     assert again.carry_out(lambda _: None)[1] is Verdict.BAD
 
