@@ -16,8 +16,10 @@ from farm.cli import group
 from farm.cli.run import command as run_command
 from farm.kernel.flavors import compose, load
 from farm.options import OPTIONS
+from farm.pressure import PRESSURES
 from farm.qualify.mutant import read_mutant
 from farm.stack import LAYERS
+from farm.workload import WORKLOADS
 from tests.unit.test_floors import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,10 +72,12 @@ def test_files_that_are_named_are_there(name):
         assert any(ROOT.glob(path.replace("NUMBER", "*").replace("NAME", "*"))), path
 
 
-def test_the_table_of_layers_is_that_of_the_code():
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", README, re.MULTILINE))
+@pytest.mark.parametrize("registry", [LAYERS, WORKLOADS, PRESSURES], ids=lambda registry: registry.what)
+def test_a_table_of_options_is_that_of_the_code(registry):
+    (table,) = re.findall(rf"^\| {registry.what} \| options \|\n\| --- \| --- \|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", table, re.MULTILINE))
     assert {kind: tuple(re.findall(r"`(\w+)`", options)) for kind, options in rows.items()} == {
-        cls.kind: tuple(field.name for field in fields(cls)) for cls in LAYERS.classes}
+        cls.kind: tuple(field.name for field in fields(cls)) for cls in registry.classes}
 
 
 def test_the_flavors_are_those_of_the_configuration():
