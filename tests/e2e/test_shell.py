@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pexpect
 import pytest
@@ -27,14 +29,15 @@ def test_warns(target):
 
 
 @pytest.fixture
-def environment(tmp_path):
-    (tmp_path / "tmp").mkdir()
-    yield {**os.environ, "FARM_TMPDIR": str(tmp_path / "tmp"), "TERM": "xterm"}
-    end = time.monotonic() + 60
-    # Who removes the directory is the last to go.
-    while left := [*(tmp_path / "tmp").iterdir(), *bearers(tmp_path / "tmp")]:
-        assert time.monotonic() < end, left
-        time.sleep(0.1)
+def environment():
+    # Not below tmp_path: the path of gdb's socket may have 107 bytes.
+    with TemporaryDirectory(prefix="shell-") as scratch:
+        yield {**os.environ, "FARM_TMPDIR": scratch, "TERM": "xterm"}
+        end = time.monotonic() + 60
+        # Who removes the directory is the last to go.
+        while left := [*Path(scratch).iterdir(), *bearers(Path(scratch))]:
+            assert time.monotonic() < end, left
+            time.sleep(0.1)
 
 
 @pytest.fixture
