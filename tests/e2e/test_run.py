@@ -43,8 +43,9 @@ def test_pass(target):
 def test_crash(target):
     target.run(["sh", "-c", "echo WARNING > /sys/kernel/debug/provoke-crash/DIRECT"], check=False)
 
-def test_assertion(target):
-    assert target.run(["echo", "one"]).stdout == "two"
+def test_assertion(target, stress):
+    with stress.running("/tmp", duration=3000, bytes="64M"):  # which ends with the block
+        assert target.run(["echo", "one"]).stdout == "two"
 
 def test_host(target):
     os.kill(target.pid, 9)

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +13,7 @@ import pytest
 
 from farm.evidence.elf import vmcoreinfo
 from tests.e2e.leftovers import bearers
+from tests.unit.host.owners import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -33,11 +33,8 @@ def environment():
     # Not below tmp_path: the path of gdb's socket may have 107 bytes.
     with TemporaryDirectory(prefix="shell-") as scratch:
         yield {**os.environ, "FARM_TMPDIR": scratch, "TERM": "xterm"}
-        end = time.monotonic() + 60
         # Who removes the directory is the last to go.
-        while left := [*Path(scratch).iterdir(), *bearers(Path(scratch))]:
-            assert time.monotonic() < end, left
-            time.sleep(0.1)
+        assert eventually(lambda: not [*Path(scratch).iterdir(), *bearers(Path(scratch))], 60)
 
 
 @pytest.fixture

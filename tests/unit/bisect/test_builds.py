@@ -1,11 +1,11 @@
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from farm.bisect.builds import Builds
 from farm.bisect.values import Build, Seen
+from tests.unit.host.owners import eventually
 
 
 class Slow:
@@ -71,19 +71,12 @@ def test_a_build_that_is_under_way_is_not_stopped_when_it_is_asked_for(builds, s
     assert slow.order == [("a", True)]
 
 
-def until_wanted(builds, commit):
-    end = time.monotonic() + 20
-    while commit not in builds._wanted:
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def test_what_nobody_needs_any_more_is_not_built(builds, slow):
     waiting = ThreadPoolExecutor(2)
     first = waiting.submit(builds.get, "a")
     assert slow.began.acquire(timeout=20)
     second = waiting.submit(builds.get, "b")
-    until_wanted(builds, "b")
+    assert eventually(lambda: "b" in builds._wanted)
     builds.drop("b")
     assert second.result(20).seen is Seen.STOPPED
     builds.drop("a")
@@ -95,7 +88,7 @@ def test_what_was_begun_ahead_is_not_begun_anew_when_nobody_needs_it_any_more(bu
     builds.ahead(["a", "b"])
     assert slow.began.acquire(timeout=20)
     waiting = ThreadPoolExecutor(1).submit(builds.get, "a")
-    until_wanted(builds, "a")
+    assert eventually(lambda: "a" in builds._wanted)
     builds.drop("b")
     builds.drop("a")
     assert waiting.result(5).seen is Seen.STOPPED

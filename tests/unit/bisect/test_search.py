@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +11,7 @@ from farm.bisect.values import Answer, Build, Seen, Settings
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
 from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_history, random_world
+from tests.unit.host.owners import eventually
 
 
 def line(directory, length, culprit, **changes):
@@ -74,9 +74,7 @@ def test_the_first_revisions_are_built_while_the_ends_are_run(tmp_path, jobs, fi
     def noting(commit, build, symptom):
         if commit == world.commits[-1] and len(judge.runs) == 2:
             # Builds are quick here: wait for the thread that builds ahead.
-            end = time.monotonic() + 20
-            while len(set(judge.builds)) < 2 + len(first) and time.monotonic() < end:
-                time.sleep(0.01)
+            assert eventually(lambda: len(set(judge.builds)) >= 2 + len(first))
             at_first_step.append({world.commits.index(one) for one in judge.builds})
         return run(commit, build, symptom)
 
@@ -102,9 +100,7 @@ def test_what_an_answer_made_superfluous_is_not_built_again(tmp_path):
         return Build(seen=Seen.STOPPED)
 
     def running(commit, build, symptom):
-        end = time.monotonic() + 20
-        while first not in judge.builds and time.monotonic() < end:
-            time.sleep(0.01)  # so that the one thread that builds is free for the second
+        assert eventually(lambda: first in judge.builds)  # the one thread that builds is free for the second
         assert commit != first or begun.wait(20)
         return run(commit, build, symptom)
 
