@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import history
 from bench.main import FARM
-from bench.measure import BenchError, Figure, pasteable
+from bench.measure import BenchError, Figure, carry_out, pasteable
 from farm.host import process
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.results import records
@@ -29,11 +29,16 @@ RESULTS = "histories.jsonl"
 
 
 def tree(directory: Path) -> tuple[Path, str]:
-    """A repository with the source package as its only commit, made when missing; and that commit."""
+    """A repository with the source package as its only commit, made when missing; and that commit.
+
+    Raises BenchError.
+    """
     path = directory / "linux"
     if not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        subprocess.run([FARM, "tree", "import", SOURCE, str(path), "--no-checkout"], check=True)
+        done = carry_out([FARM, "tree", "import", SOURCE, str(path), "--no-checkout"])
+        if done.returncode != 0:
+            raise BenchError(process.failure(done))
     return path, history.Repository(path).git("rev-parse", "refs/heads/main").strip()
 
 

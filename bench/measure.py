@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from farm import trial
 from farm.deadline import Deadline
 from farm.host import process
 
-# Beyond the longest command.
-LONG_SECONDS = 24 * 3600.0
 _SAMPLE_SECONDS = 0.05
 
 
@@ -89,7 +88,7 @@ def pasteable(argv: Sequence[str], env: Mapping[str, str]) -> str:
 
 def carry_out(argv: Sequence[str]) -> process.Completed:
     """Run a command that may take hours, and that ends with us, however we do."""
-    return process.run(argv, deadline=Deadline(LONG_SECONDS), check=False)
+    return process.run(argv, deadline=Deadline(trial.SECONDS), check=False)
 
 
 def measure(argv: Sequence[str], env: Mapping[str, str] | None = None, good: Sequence[int] = (0,)) -> Measured:
