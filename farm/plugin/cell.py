@@ -169,7 +169,7 @@ class CellRun:
             self._live.keep(self.target)
             with self.record.phase("teardown"):
                 self._exit.close()
-        except Exception as error:
+        except Exception as error:  # whatever it is: what could not be taken down is no pass
             if self.record.outcome is Outcome.PASS:
                 self.record.outcome, self.record.title = Outcome.ERROR, str(error)
             raise
