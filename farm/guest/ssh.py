@@ -48,8 +48,8 @@ class Ssh:
     def connect(self, deadline: Deadline) -> None:
         """Connect as soon as sshd answers.
 
-        Raises ConnectionLostError when it does not before the deadline, or refuses the farm's key;
-        InfrastructureError when somebody else answers, or the farm's key cannot be read.
+        Raises ConnectionLostError when it does not before the deadline; InfrastructureError when somebody else answers,
+        or the farm's key cannot be read or is refused.
         """
         key = self._read_key()
         while True:
@@ -177,10 +177,11 @@ class Ssh:
                 raise InfrastructureError(
                     f"Something else than the guest answers on port {self._port}: its ssh host key is not the image's.")
             self._step(transport, lambda event: transport.auth_publickey("root", key, event), deadline)
-            if not transport.is_authenticated():
-                raise ConnectionLostError(
-                    f"The guest's ssh refuses the key {self._key_file}. "
-                    "`farm image` builds an image with a matching pair.")
+            if not transport.is_authenticated():  # by an sshd that runs: what it was given is at fault, not its kernel
+                raise InfrastructureError(
+                    f"The guest's sshd refuses the key {self._key_file}: it was not made with this image, or the "
+                    f"sshd_config there lets root in by no key. Remove {self._key_file.parent} and run `farm image`, "
+                    "which makes both anew; give a recipe of your own the etc/ssh/sshd_config of images/debian.")
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise _BrokenLoginError(str(error)) from error
 

@@ -177,7 +177,7 @@ def test_a_guest_that_stops_while_it_boots(make):
 def test_a_refused_key(make, guest_image, tmp_path):
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     (tmp_path / "key").write_bytes(key)
-    with pytest.raises(BootError, match="ssh refuses the key"):
+    with pytest.raises(InfrastructureError, match="sshd refuses the key"):
         make(image=replace(guest_image, key_file=tmp_path / "key")).start()
 
 

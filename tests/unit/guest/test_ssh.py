@@ -313,8 +313,9 @@ def test_many_commands_share_the_connection(ssh):
     assert [len(list(job.lines(Deadline(20)))) for job in jobs] == [1000 + number for number in range(8)]
 
 
-def test_a_refused_key(connect):
-    with pytest.raises(ConnectionLostError, match="refuses the key"):
+def test_a_refused_key_is_no_fault_of_the_guest(connect, keys):
+    key = keys["stranger"][0]
+    with pytest.raises(InfrastructureError, match=rf"refuses the key {key}.* Remove {key.parent} and run `farm image`"):
         connect(client="stranger")
 
 
