@@ -4,6 +4,7 @@
     ├── UserError              the request cannot be carried out; says what, where, and what to do
     │   └── MissingFeatureError    the kernel under test lacks what it takes: nothing to judge
     ├── InfrastructureError    the host, QEMU, the network or the disk failed; never good or bad
+    │   └── InternalError          the testcase's or the farm's own code has a bug
     └── KernelError            the kernel under test misbehaved
         ├── BuildError         it does not compile
         ├── BootError          it does not reach the guest's ready line
@@ -32,6 +33,10 @@ class MissingFeatureError(UserError):
 
 class InfrastructureError(FarmError):
     """The host, not the kernel, failed; a cell that ends so could not be judged."""
+
+
+class InternalError(InfrastructureError):
+    """The testcase's own code, or the farm's, broke; `__cause__` is the exception."""
 
 
 class KernelError(FarmError):

@@ -42,8 +42,8 @@ def cause_of(error: BaseException) -> Cause:
 def outcome_of(error: BaseException | None) -> Outcome:
     """Whom a testcase's exception blames.
 
-    What is not the farm's own (an assertion of the testcase, say) speaks of the kernel; an interrupt, a user's
-    mistake and a failure of the host do not.
+    What is not the farm's own speaks of the kernel: it is a check of the testcase's, `farm.plugin.blame` having told
+    bugs from those. An interrupt, a user's mistake and a failure of the host do not.
     """
     if error is None:
         return Outcome.PASS

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from farm.errors import FarmError, GuestError, KernelError
+from farm.errors import FarmError, GuestError, InternalError, KernelError
 from farm.model import Finding, Outcome, Verdict
+from farm.plugin.blame import internal_error
 from farm.plugin.cell import CellRun
 from farm.plugin.session import SESSION_KEY
 from farm.textform import printable
@@ -27,10 +28,14 @@ def pytest_runtest_makereport(
 
     pytest calls what fails in a test's body a failure and everything else an error. Here the kernel fails and
     the host errs, in whichever phase it shows: a kernel that does not boot is a failure of the testcase though
-    booting is set-up, and a host without memory is an error though the body noticed.
+    booting is set-up, and a host without memory is an error though the body noticed. So is a bug in the testcase.
     """
     cell = item.stash.get(CELL_KEY, None)
     error = call.excinfo.value if call.excinfo else None
+    # Tests of other projects, which have nothing of the farm's, stay pytest's.
+    ours = cell is not None or "farm_session" in getattr(item, "fixturenames", ())
+    if error is not None and ours and call.when != "teardown":
+        error = internal_error(error, item.path) or error
     if cell is not None and call.when in ("setup", "call") and (error is not None or call.when == "call"):
         cause = cell.conclude(error)
         if cause is not None and cause is not error:
@@ -38,7 +43,9 @@ def pytest_runtest_makereport(
             error = cause
         item.user_properties[:] = [*item.user_properties, *cell.record.properties().items()]
     report = yield
-    if isinstance(error, FarmError):
+    if isinstance(error, InternalError):
+        _tell_of_bug(report, error, cell)
+    elif isinstance(error, FarmError):
         report.longrepr = explanation(error, cell)
         report.outcome = "failed"
         if isinstance(error, KernelError):
@@ -48,6 +55,14 @@ def pytest_runtest_makereport(
     elif isinstance(error, OSError | MemoryError) and call.when == "call":
         report.when = "setup"
     return report
+
+
+def _tell_of_bug(report: pytest.TestReport, error: InternalError, cell: CellRun | None) -> None:
+    """The traceback, by which a bug is found, stays as pytest shows it; whose bug it is stands below it."""
+    report.when = "setup"
+    report.sections.append(("farm", explanation(error, cell)))
+    if crash := getattr(report.longrepr, "reprcrash", None):
+        crash.message = str(error).splitlines()[0]
 
 
 def _raised(cause: BaseException) -> pytest.ExceptionInfo[BaseException]:

@@ -10,17 +10,24 @@ from farm.guest.patient import Patient
 from farm.host.accel import KVM, Acceleration
 from farm.model import KernelId, Outcome
 from farm.plugin.cell import CellRun
+from farm.plugin.outcomes import CELL_KEY
 
 PANIC = b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n"
 
 
 @pytest.fixture
-def cell(pytester):
+def item(pytester):
+    return pytester.getitem("def test_it(): pass", "test_it")
+
+
+@pytest.fixture
+def cell(pytester, item):
     kernel = SimpleNamespace(id=KernelId("debian:linux-source-6.12", "6.12", "base"), vmlinux=None)
     session = SimpleNamespace(
         kernel=kernel, image=SimpleNamespace(digest=""), acceleration=Acceleration(KVM, "", 0.8), seed=1,
         run_directory=pytester.path / "runs")
-    cell = CellRun(session, pytester.getitem("def test_it(): pass", "test_it"))
+    cell = CellRun(session, item)
+    item.stash[CELL_KEY] = cell
     cell.target = SimpleNamespace(patient=Patient(None, None), trouble=lambda: None, alive=False)
     return cell
 
@@ -49,3 +56,32 @@ def test_a_tear_down_that_fails_is_no_pass(cell):
         cell.close()
     assert cell.record.outcome is Outcome.ERROR
     assert json.loads((cell.record.directory.path / "result.json").read_text())["outcome"] == "error"
+
+
+def reported(item, work):
+    """The report on a testcase whose body is `work`."""
+    call = pytest.CallInfo.from_call(work, "call")
+    return item.ihook.pytest_runtest_makereport(item=item, call=call)
+
+
+def written(cell):
+    """What result.json says of the cell."""
+    result = json.loads((cell.record.directory.path / "result.json").read_text())
+    return result["outcome"], (result["cause"] or {}).get("kind"), result["title"]
+
+
+def test_a_bug_of_a_testcase_says_nothing_of_the_kernel(item, cell):
+    cell.monitor.console(b"[   12.000000] all is well\n")
+    report = reported(item, lambda: undefined)  # noqa: F821
+    assert (report.outcome, report.when) == ("failed", "setup")
+    outcome, kind, title = written(cell)
+    assert (outcome, kind) == ("error", "internal")
+    assert title.endswith(": NameError: name 'undefined' is not defined")
+
+
+def test_what_the_kernel_reported_outranks_a_bug_that_followed(item, cell):
+    cell.monitor.console(PANIC)
+    report = reported(item, lambda: undefined)  # noqa: F821
+    assert (report.outcome, report.when) == ("failed", "call")
+    assert written(cell)[:2] == ("fail", "panic")
+    assert "NameError" not in str(report.longrepr)

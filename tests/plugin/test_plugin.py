@@ -179,3 +179,77 @@ def test_workers_blame_alike(pytester):
     pytester.makepyfile(BLAME)
     result = pytester.runpytest_subprocess("-n", "2")
     result.assert_outcomes(failed=3, errors=3, passed=1)
+
+
+BROKEN = """
+    import pytest
+    from farm.pressure import Pressure
+    from farm.workload import Fio, FioRunner
+
+    HOLD = "keep-free:free=64M"
+
+    class Shell:
+        def stream(self, command):
+            assert command == []
+
+    class Another(FioRunner):
+        spec_type = type("Another", (Fio,), {})
+
+    def test_name(seed):
+        undefined
+
+    def test_farm(seed):
+        with Pressure(None, None, memory_bytes=1)(HOLD):
+            pass
+
+    def test_assertion_of_the_farm(seed):
+        Another(None, seed=1, duration=1)("/tmp")
+
+    def test_several(seed):
+        raise ExceptionGroup("", [NameError("undefined"), ExceptionGroup("", [TypeError("key")])])
+
+    def test_check(seed):
+        assert seed is None
+
+    def test_answer(seed):
+        int("of a guest: rubbish")
+
+    def test_fail(seed):
+        pytest.fail("wrong data")
+
+    def test_check_that_the_farm_calls(seed):
+        with Pressure(Shell(), None, memory_bytes=1)(HOLD):
+            pass
+
+    def test_check_among_several(seed):
+        raise ExceptionGroup("", [NameError("undefined"), AssertionError("wrong data")])
+
+    def test_without_the_farm():
+        undefined
+"""
+
+
+def test_a_bug_of_the_testcase_or_of_the_farm_is_no_failure_of_the_kernel(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # or the summary is cut
+    pytester.makepyfile(BROKEN)
+    result = pytester.runpytest("-v", "-rE")
+    result.assert_outcomes(failed=6, errors=4)
+    for name in ("name", "farm", "assertion_of_the_farm", "several"):
+        result.stdout.fnmatch_lines([f"*::test_{name} ERROR*"])
+    result.stdout.fnmatch_lines([
+        "E  *NameError: name 'undefined' is not defined",  # the traceback stays
+        "The testcase's own code broke at *.py:15: NameError: name 'undefined' is not defined",
+        "This says nothing of the kernel. Mend the testcase.",
+        "The farm's own code broke at farm/pressure/apply.py:*: AttributeError: 'NoneType' object has no *'stream'",
+        "This says nothing of the kernel. *`pytest --fixtures`*",
+        "The farm's own code broke at farm/workload/runner.py:*: AssertionError",
+        "ERROR *::test_name - The testcase's own code broke at*",
+    ])
+
+
+def test_workers_tell_of_a_bug_alike(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # or the summary is cut
+    pytester.makepyfile(BROKEN)
+    result = pytester.runpytest_subprocess("-n", "2", "-rE", "-k", "farm")
+    result.assert_outcomes(failed=2, errors=2)
+    result.stdout.fnmatch_lines(["ERROR *::test_farm - The farm's own code broke at farm/pressure/apply.py:*"])

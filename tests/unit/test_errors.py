@@ -11,6 +11,7 @@ TREE = {
     errors.UserError: errors.FarmError,
     errors.MissingFeatureError: errors.UserError,
     errors.InfrastructureError: errors.FarmError,
+    errors.InternalError: errors.InfrastructureError,
     errors.KernelError: errors.FarmError,
     errors.BuildError: errors.KernelError,
     errors.GuestError: errors.KernelError,
