@@ -1,7 +1,8 @@
 """One command on an ssh channel: moves its input and output, and ends it in the guest when it has to end early.
 
 Commands run in a process group of their own, and the first line they print is its number: that is how a command
-that outlasts its deadline is ended in the guest too (sshd of Debian 12 refuses the protocol's own signals for root).
+that outlasts its deadline is ended in the guest too, with whoever descends from it (sshd of Debian 12 refuses the
+protocol's own signals for root).
 """
 
 import select
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 import paramiko
 
@@ -32,6 +34,9 @@ POLL_SECONDS = 0.05
 CHUNK = 32768
 # What ending a command in the guest may take before it is left alone.
 KILL_SECONDS = 2.0
+
+# Defines `farm_end GROUP`, in any sh.
+END = (files("farm.guest") / "scripts" / "end.sh").read_text()
 
 # Raises to end whatever waits for the guest.
 Guard = Callable[[], None]
@@ -180,10 +185,15 @@ class Command:
     def _kill(self, start: Open) -> None:
         if self._group:
             with suppress(FarmError, EOFError):
-                channel = start(f"kill -s KILL -- -{self._group}", Deadline(KILL_SECONDS), lambda: None)
+                channel = start(ending(self._group), Deadline(KILL_SECONDS), lambda: None)
                 channel.shutdown_write()
                 channel.status_event.wait(KILL_SECONDS)
                 channel.close()
+
+
+def ending(group: int) -> str:
+    """The script that ends a command by its process group, and what it started in other groups."""
+    return f"{END}farm_end {group}"
 
 
 def _append(buffer: bytearray, data: bytes) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from farm.guest.command import END
+
 # Statuses of the script: a command failed that had succeeded; one failed as it had failed; what it takes was not kept.
 DIFFERENT, AS_RECORDED, INCOMPLETE = 3, 10, 4
 # What scripts/supervise.sh of the workloads says at the end.
@@ -38,7 +40,7 @@ class _Step:
 
 def guest_script(commands: Sequence[Mapping[str, Any]]) -> str:
     """The script that repeats these commands, as `farm.results` records them."""
-    values = {"AS_RECORDED": AS_RECORDED, "DIFFERENT": DIFFERENT}
+    values = {"AS_RECORDED": AS_RECORDED, "DIFFERENT": DIFFERENT, "END": END.strip()}
     template = (files("farm.repro") / _TEMPLATE).read_text(encoding="utf-8")
     lines = [re.sub(r"@([A-Z_]+)@", lambda match: str(values[match[1]]), template)]
     lacking = [one for one in commands if one.get("input_bytes")]
@@ -69,7 +71,7 @@ def _body(steps: Sequence[_Step]) -> Iterator[str]:
             behind |= set() if alone else {step.number}
         elif step.number in behind:
             n = step.number
-            yield f"kill -KILL -- -$p{n} 2>/dev/null; wait $p{n}" if step.stopped else f"wait $p{n}; {_check(step)}"
+            yield f"farm_end $p{n}; wait $p{n}" if step.stopped else f"wait $p{n}; {_check(step)}"
 
 
 def _begin(step: _Step, *, alone: bool) -> Iterator[str]:

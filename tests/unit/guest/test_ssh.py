@@ -125,7 +125,7 @@ def test_output_has_a_limit(ssh, monkeypatch):
 
 def test_deadline_ends_the_command_on_the_other_side_too(ssh, records):
     with pytest.raises(HangError, match=r"did not end within 1 s. It last said:\n[0-9]+"):
-        ssh.run("sleep 60 & echo $!; wait", deadline=Deadline(1))
+        ssh.run("setsid sleep 60 & echo $!; wait", deadline=Deadline(1))
     assert eventually(lambda: not lives(int(records[-1]["stdout"])))
     assert "did not end" in records[-1]["error"]
 
@@ -241,7 +241,7 @@ def test_stream_as_an_iterator_arrives_while_it_runs(ssh):
 
 
 def test_stop_ends_it_on_the_other_side(ssh):
-    job = ssh.stream("sleep 60 & echo $!; wait")
+    job = ssh.stream("setsid sleep 60 & echo $!; wait")
     pid = int(next(job.lines(Deadline(10))))
     job.stop(Deadline(10))
     assert eventually(lambda: not lives(pid))

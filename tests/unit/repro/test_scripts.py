@@ -38,7 +38,8 @@ def test_commands_keep_their_order_their_input_and_their_quoting(tmp_path):
 
 def test_what_ran_beside_another_runs_beside_it_and_ends_where_it_ended(tmp_path):
     done = run(tmp_path,
-               command("sh -c 'while :; do date +%N >beat; sleep 0.05; done'", 1.0, 9.0, -1, error="stopped"),
+               command("""sh -c 'setsid timeout 60 sh -c "while :; do date +%N >beat; sleep 0.05; done" & wait'""",
+                       1.0, 9.0, -1, error="stopped"),
                command("sh -c 'while [ ! -e beat ]; do sleep 0.05; done; echo one >order'", 2.0, 3.0),
                command("sh -c 'sleep 0.3; echo two >>order'", 6.0, 1.0),
                command("sh -c 'sleep 0.2; cp beat last; sleep 0.3; cmp beat last'", 12.0))
