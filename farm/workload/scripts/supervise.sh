@@ -15,6 +15,9 @@ count() {
   local total=0 source key value fields
   for source in $sources; do
     if [ "$source" = vm ]; then
+      # pgfault also grows for who faults over and over and gets nowhere (mm/memory.c, mm_account_fault): a hang that is
+      # missed. Without it a workload that fits into memory, which swaps nothing, would be called one on any kernel; the
+      # count of stress-ng's own is told at its end only.
       while read -r key value; do
         case $key in pgfault | pswpin | pswpout) total=$((total + value)) ;; esac
       done </proc/vmstat
