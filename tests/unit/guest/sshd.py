@@ -42,7 +42,8 @@ class Sshd:
     def hang_up(self) -> None:
         """Break all connections."""
         for transport in self._transports:
-            transport.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # closed already
+                transport.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.answers.set()
