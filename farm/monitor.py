@@ -116,6 +116,12 @@ class Monitor:
             reason = data.get("reason", name.lower())
             self.report(Finding("reboot", f"guest rebooted or shut down by itself ({reason})"))
 
+    def switched_off(self) -> None:
+        """The machine was switched off by whoever runs the testcase: the console's next boot is no reboot."""
+        with self._lock:
+            self._sort(self._parser.start_over())
+            self._pending = None
+
     def tolerate(self, *kinds: str) -> None:
         """Reports of these kinds do not fail the cell (an OOM kill where memory is meant to run out)."""
         with self._lock:

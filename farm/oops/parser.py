@@ -131,6 +131,15 @@ class Parser:
             report.cut = True
         return self.flush()
 
+    def start_over(self) -> list[Finding]:
+        """The machine was switched off: what comes next is the console of another boot, which was asked for."""
+        length = len(self._buffer)
+        found = self.close()
+        self._base += length
+        self._preambles.clear()
+        self._boots = Boots()
+        return found
+
     def _quiet(self) -> bool:
         """Whether only lines with one of the words need a look."""
         return not (self._open or self._preambles or self._dropped) and self._boots.first is not None

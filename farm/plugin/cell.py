@@ -12,7 +12,7 @@ from farm.evidence import Places
 from farm.expectation import Expectation
 from farm.freeze import Symbols
 from farm.growth import SlabGrowth
-from farm.host.admission import admitted
+from farm.host.admission import Admission, admitted
 from farm.leaks import LeakDetector
 from farm.liveness import Liveness
 from farm.model import Extent, Finding, Outcome
@@ -44,6 +44,7 @@ class CellRun:
         self.monitor.tolerate(*tolerated_kinds(item))
         self.monitor.block_of = self._block_of
         self.target: Target | None = None
+        self._admission: Admission
         self._assemblies: dict[str, Assembly] = {}
         self._leaks: LeakDetector | None = None
         # Where the functions of the crash reports are in the sources; None for a kernel without debug information.
@@ -55,7 +56,7 @@ class CellRun:
         if session.kernel.config is not None:
             record.directory.write_text("config", session.kernel.config.read_text(errors="replace"))
         with record.phase("admission"):
-            admission = self._exit.enter_context(admitted(
+            self._admission = self._exit.enter_context(admitted(
                 session.workdir, cpus=machine.cpus, memory_mib=machine.memory_mib,
                 deadline=Deadline(ADMISSION_SECONDS)))
         target = Target(
@@ -69,15 +70,18 @@ class CellRun:
         self._exit.enter_context(self.monitor)
         try:
             with record.phase("boot"):
-                target.start()
+                self._start(target)
         finally:
             record.qemu = target.qemu_version
         record.ready = True
-        self._live.booted(target)
-        admission.covers(target.pid)
-        record.pace = self.monitor.pace = target.pace
         self._leaks = LeakDetector.of(target.console_log, target, target.pace)
         return target
+
+    def _start(self, target: Target) -> None:
+        target.start()
+        self._live.booted(target)
+        self._admission.covers(target.pid)
+        self.record.pace = self.monitor.pace = target.pace
 
     def assemble(self, target: Target) -> dict[str, Assembly]:
         """Build every stack of the testcase, by the serial of its namespace."""
@@ -93,6 +97,19 @@ class CellRun:
                 except MissingFeatureError as error:
                     pytest.skip(str(error))
         return self._assemblies
+
+    def power_cut(self, target: Target) -> None:
+        """Switch the machine off, on again, and open every stack: what was only in its memory is lost.
+
+        What QEMU has taken from the guest is on the disk, so nothing is lost from a cache of the disk's own.
+        """
+        with self.record.phase("boot"):
+            target.stop()
+            self.monitor.switched_off()
+            self._start(target)
+        with self.record.phase("setup"):
+            for serial, assembly in self._assemblies.items():
+                assembly.power_cut(target.block_device(serial))
 
     def expecting(self, layer: str) -> AbstractContextManager[Expectation]:
         """Announce that `layer` will report what has been changed on the disks by the end of a block."""

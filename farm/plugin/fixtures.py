@@ -79,6 +79,12 @@ def disk(target: Target) -> Disk:
 
 
 @pytest.fixture
+def power_cut(cell: CellRun, target: Target) -> Callable[[], None]:
+    """`power_cut()`: the machine loses all of its memory, boots again, and has its stacks open again."""
+    return lambda: cell.power_cut(target)
+
+
+@pytest.fixture
 def expect(cell: CellRun, target: Target) -> Callable[[str], AbstractContextManager[Expectation]]:
     """`with expect("dm-integrity"):` a verification error by this layer, and by no other, must show in the block.
 

@@ -50,6 +50,7 @@ class Live:
     def booted(self, target: Target) -> None:
         """To be called when the guest is up. Raises InfrastructureError when QEMU opens no stub."""
         option = self._option
+        self._gdb = ""
         if option.gdb or option.break_at_report:
             self._open_gdb(target)
             # A guest that stands still is what gdb makes of it, and no finding.

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from farm.deadline import Pace
 from farm.errors import GuestError, UserError
@@ -125,6 +126,13 @@ class Assembly:
 
     def reopen(self) -> None:
         self.close()
+        self.open()
+
+    def power_cut(self, path: str) -> None:
+        """Open what was built in a guest that has started anew; `path` is what it calls the namespace."""
+        self.base = replace(self.base, path=path)
+        self._plan = plan(self.stack, self.base, self._seed, self._drivers)
+        self.is_open = False
         self.open()
 
     def cycle(self, rounds: int) -> None:

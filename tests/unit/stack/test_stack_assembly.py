@@ -88,6 +88,18 @@ def test_a_stack_takes_one_trip_each_way(shell: LocalShell) -> None:
     assert shell.trips == 4
 
 
+def test_after_a_power_cut_it_is_opened_on_the_namespace_of_then(shell: LocalShell) -> None:
+    stack = Assembly(shell, parse_stack("data / luks2 / xfs"), BASE)
+    stack.build()
+    shell.calls()
+    stack.power_cut("/dev/nvme3n1")
+    calls = shell.calls()
+    assert first_words(calls) == ["cryptsetup open", "mkdir -p", "mount -t"]
+    assert " /dev/nvme3n1 " in calls[0]
+    assert stack.is_open
+    assert stack.base.path == "/dev/nvme3n1"
+
+
 def test_many_rounds_take_few_trips(shell: LocalShell) -> None:
     stack = Assembly(shell, parse_stack("data / linear / crypt"), BASE)
     stack.build()

@@ -1,0 +1,42 @@
+"""What a program has synced is there after a power cut: journals are replayed, and logs recovered."""
+
+import pytest
+
+# Few blocks, so that a journal holds several versions of each.
+BLOCKS = 48
+ACKNOWLEDGED = 200
+WRITE = """
+for ((number = 0; ; number++)); do
+  printf '%-4096d' $number |
+    dd of="$1" bs=4K seek=$((number % $2)) oflag=direct conv=notrunc,fsync status=none || exit 1
+  echo $number
+done
+"""
+
+
+def on(name, layers, **namespace):
+    disk = pytest.mark.namespace("data", **{"size": "96M", **namespace})
+    return pytest.param(marks=[disk, pytest.mark.stack(f"data / {layers}")], id=name)
+
+
+@pytest.mark.parametrize((), [
+    on("crypt", "crypt"), on("journal", "integrity"), on("hmac", "integrity:hash=hmac-sha256", block=4096),
+    on("bitmap", "integrity:mode=bitmap"), on("tags", "integrity:mode=inline", block=4096, ms=64),
+    on("aead", "luks2:integrity=hmac-sha256", block=4096),
+    on("ext4", "crypt / ext4", size="384M"), on("xfs", "integrity / xfs", size="384M"),
+])
+def test_what_was_synced_is_there(target, stack, power_cut):
+    path = f"{stack.mountpoint}/file" if stack.mountpoint else stack.device
+    acknowledged = []
+    written = target.stream(["bash", "-c", WRITE, "bash", path, str(BLOCKS)], acknowledged.append)
+    while written.running and len(acknowledged) < ACKNOWLEDGED:
+        target.run("sleep 0.1")
+    power_cut()
+    assert len(acknowledged) >= ACKNOWLEDGED, "the writer ended by itself"
+    last = len(acknowledged) - 1
+    newest = [str(last - (last - block) % BLOCKS) for block in range(BLOCKS)]
+    found = target.run(["dd", f"if={path}", "bs=4K", f"count={BLOCKS}", "status=none"]).stdout.split()
+    # One more may have been written, and nobody told of it.
+    if found[(last + 1) % BLOCKS:][:1] == [str(last + 1)]:
+        newest[(last + 1) % BLOCKS] = str(last + 1)
+    assert found == newest
