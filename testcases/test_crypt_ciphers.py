@@ -1,5 +1,7 @@
 """Report 000: dm-crypt's ciphers, synchronous and through cryptd, on buffers that begin anywhere in a page."""
 
+from hashlib import sha256
+
 import pytest
 
 plain = pytest.mark.namespace("data", size="64M")
@@ -41,3 +43,17 @@ def test_a_full_queue(target, stack, fio):
     fio(stack, rw="randwrite", bs="64K", iodepth=16)
     stack.reopen()
     fio(stack, bs="64K", verify_only=True)
+
+
+@plain
+@pytest.mark.parametrize((), stacks(
+    "crypt", "crypt:sector_size=4096", "linear:offset=2057 / crypt", "crypt:cipher=aes-cbc-essiv:sha256",
+    "crypt:cipher=aes-cbc-plain64", "crypt:cryptd,no_read_workqueue,no_write_workqueue"))
+def test_others_can_decipher_it(target, stack, fio):
+    """What this kernel writes and reads alike may still be lost to every other one: a wrong vector, or a wrong key."""
+    size = 8 << 20
+    fio(stack, duration=0, size=size)
+    for offset in (0, 3 << 12, size - (1 << 16)):
+        read = f"dd if={stack.device} iflag=direct bs=4K skip={offset >> 12} count=16 status=none | sha256sum"
+        plaintext = stack.deciphered(offset, 1 << 16)
+        assert target.run(read).stdout.split()[0] == sha256(plaintext).hexdigest(), f"at byte {offset}"

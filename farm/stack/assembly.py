@@ -12,6 +12,7 @@ from farm.guest.protection import Protection
 from farm.guest.shell import Shell
 from farm.model import Extent
 from farm.stack import script
+from farm.stack.ciphertext import parse_ciphertext
 from farm.stack.corruption import FORGET, SETTLE, aim
 from farm.stack.crypto import best_driver
 from farm.stack.features import ASK, check_features, wanted
@@ -196,6 +197,22 @@ class Assembly:
         self._settle()
         self._host().restore(self.stack.serial)
         self._forget_caches()
+
+    def deciphered(self, offset: int, length: int) -> bytes:
+        """What another implementation makes of what is stored for some bytes of the top device, a `crypt`.
+
+        They are read on the host, so the guest has to have written them. Raises UserError for another top device, and
+        for an offset or a length that is not a multiple of its encryption sectors.
+        """
+        disk, chain = self._host(), self._chain
+        answer = self._shell.run(["dmsetup", "table", "--showkeys", *chain[:1]],
+                                 deadline=self._pace.deadline(CLOSE_SECONDS))
+        first, block = offset // 512, self.base.namespace.block
+        stored = bytearray()
+        for sector in range(first, first + length // 512):
+            number, within = divmod(locate(chain, self._tables, sector).sector * 512, block)
+            stored += disk.read(self.stack.serial, number)[within:within + 512]
+        return parse_ciphertext(answer.stdout).deciphered(bytes(stored), first)
 
     def extents(self, changes: Sequence[Change]) -> tuple[Extent, ...]:
         """Where the layers of this stack may report changes of its disk, as far as its tables tell."""
