@@ -10,3 +10,22 @@ pytestmark = pytest.mark.machine(memory="512M", append=["slab_nomerge"])
 @pytest.mark.stack("data / linear / crypt")
 def test_linear_and_crypt_leave_nothing_behind(stack, slab_growth):
     slab_growth(stack.cycle)
+
+
+# zswap has a buffer of two pages for each CPU (mm/zswap.c, zswap_cpu_comp_prepare), which nothing else here allocates.
+BUFFERS = "kmalloc-8k"
+HOTPLUG = """
+cd /sys/devices/system/cpu/cpu1 && for ((round = 0; round < $1; round++)); do
+  echo 0 >online && echo 1 >online || exit 1
+done
+"""
+
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.namespace("swap", size="64M")
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_cpus_that_come_and_go_leave_no_buffer_behind(target, slab_growth):
+    target.run("echo Y >/sys/module/zswap/parameters/enabled")
+    grown = slab_growth(lambda rounds: target.run(["bash", "-c", HOTPLUG, "bash", str(rounds)]))
+    assert BUFFERS not in [growth.cache for growth in grown]

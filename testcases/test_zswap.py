@@ -90,6 +90,7 @@ def test_cpus_and_settings_change(stack, target, fio, stress, background):
         target.run(USED)
         with background(HOTPLUG):
             fio("/tmp", **SWAPPED)
+        target.run("echo 1 >/sys/devices/system/cpu/cpu1/online")
 
 
 @STACKS
