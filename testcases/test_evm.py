@@ -48,6 +48,11 @@ while :; do
   number=$((number + 1))
 done >/dev/null 2>&1
 """
+# Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
+ONE_FOR_ALL = """
+for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & done
+for number in 1 2 3 4; do wait -n || exit 1; done
+"""
 # How many keys root has, as soon as there are at most $1, or after ten seconds.
 COUNT = """
 for ((tries = 100; tries; tries--)); do
@@ -82,6 +87,8 @@ def storm(target, background):
         most = keys(0) + OTHER_KEYS
         with background(ATTRIBUTES, directory), background(ATTRIBUTES, directory), background(KEYS):
             yield
+        # Each of them would make a session keyring of its own, and a key in that, if they had none together.
+        target.run(["keyctl", "session", "-", "bash", "-c", ONE_FOR_ALL])
         left = keys(most) - most
         assert left <= 0, f"{left} keys were not freed"
 
@@ -109,12 +116,49 @@ def test_under_pressure(protected, attributes, storm, churn, stress):
     assert "security.evm=" in attributes(f"{protected.mountpoint}/one")
 
 
+@pytest.fixture
+def offline(protected, target):
+    """`offline(change)`: changes one of two equal files while the file system is not mounted; only the other opens."""
+    def changing(change):
+        names = [f"{protected.mountpoint}/{name}" for name in ("file", "untouched")]
+        for path in names:
+            target.run(f"echo content >{path} && cat {path}")
+        inode = target.run(["stat", "-c", "%i", names[0]]).stdout.strip()
+        protected.close()
+        for command in change(inode):
+            target.run([*command, protected.device])
+        protected.open()
+        passed = target.run(["cat", names[0]], check=False).status == 0
+        assert not passed, "a file could be read that was changed while it was not mounted"
+        target.run(["cat", names[1]])
+
+    return changing
+
+
+def debugfs(*requests):
+    return [["debugfs", "-w", "-R", request] for request in requests]
+
+
 @pytest.mark.stack("data / ext4")
-def test_notices_a_changed_owner(protected, target):
-    """EVM's HMAC covers owner and mode: debugfs changes one while the file system is not mounted."""
-    path = f"{protected.mountpoint}/file"
-    target.run(f"echo content >{path} && cat {path}")
-    protected.close()
-    target.run(["debugfs", "-w", "-R", "set_inode_field file uid 1000", protected.device])
-    protected.open()
-    assert target.run(["cat", path], check=False).status, "EVM let a file pass whose owner was changed"
+def test_notices_a_changed_owner(offline):
+    """EVM's HMAC covers owner and mode."""
+    offline(lambda inode: debugfs("set_inode_field file uid 1000"))
+
+
+@pytest.mark.stack("data / xfs")
+def test_notices_a_changed_mode(offline):
+    offline(lambda inode: [["xfs_db", "-x", "-c", f"inode {inode}", "-c", "write core.mode 0104755"]])
+
+
+@pytest.mark.stack("data / ext4")
+def test_notices_changed_content(offline):
+    """IMA's hash covers the content, and EVM's HMAC does not."""
+    offline(lambda inode: debugfs("zap_block -f file -o 0 -l 1 -p 67 0"))
+
+
+@pytest.mark.stack("data / ext4")
+def test_notices_content_that_was_given_its_hash(offline, target, protected):
+    """The HMAC covers the hash: IMA alone is content with what has the hash that it remembers."""
+    other = f"{protected.mountpoint}/other"
+    target.run(f"echo Content >{other} && cat {other} && getfattr --only-values -n security.ima {other} >/tmp/hash")
+    offline(lambda inode: debugfs("zap_block -f file -o 0 -l 1 -p 67 0", "ea_set -f /tmp/hash file security.ima"))
