@@ -135,7 +135,9 @@ def test_file_systems_check_their_directories(target, stack, expect, kind):
     ask, answer, states = FILE_SYSTEMS[kind]
     directory = f"{stack.mountpoint}/full"
     target.run(f"mkdir {directory} && cd {directory} && seq 100 | xargs touch && sync")
-    sector = int(re.search(answer, target.run([*ask, directory]).stdout, re.MULTILINE)[1])
+    place = re.search(answer, target.run([*ask, directory]).stdout, re.MULTILINE)
+    assert place, f"{kind} does not tell where the directory is"
+    sector = int(place[1])
     for state in states:
         print(f"directory of {kind}, {state}: fs-checksum")
         if state == "closed":
