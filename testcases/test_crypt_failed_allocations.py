@@ -1,5 +1,7 @@
 """Report 000: an allocation that fails within dm-crypt costs speed, never an I/O error or wrong data."""
 
+from contextlib import contextmanager
+
 import pytest
 
 FAULTS = "/sys/kernel/debug/failslab/require-start"
@@ -9,6 +11,18 @@ WITHIN = "crypt_iv_plain64_gen+crypt_map+crypt_convert+crypt_endio+kcryptd_crypt
 # Every allocation fails, and more requests are in flight than dm-crypt has in reserve (MIN_IOS, BIO_MAX_VECS).
 EVERY = f"within={WITHIN},every=1"
 DEEP = {"bs": "16K", "iodepth": 256}
+# On a host with time to spare the emulated disk answers so soon that few bios are ever in flight. So what dm-crypt lies
+# on is held now and then: all that is submitted meanwhile waits there (drivers/md/dm.c, queue_io).
+BENEATH = "farm-data-1-linear"
+HOLD = """
+exec {never}<> <(:)
+while :; do
+  dmsetup suspend --noflush --nolockfs $1 || exit 1
+  read -t 0.5 -u $never
+  dmsetup resume $1 || exit 1
+  read -t 0.5 -u $never
+done
+"""
 # Tags come from a reserve only where memory is refused though dm-crypt could wait for it (crypt_map). Then a bio has to
 # be cut: one piece of the reserve (POOL_ENTRY_SIZE) does not hold the tags of so much. All else there may fail as well
 # but the payload: without one, Linux 6.12 ends a read as if it had been read, and then reads it (kcryptd_io_read).
@@ -27,8 +41,20 @@ def _injects(target):
         pytest.skip("this kernel cannot choose failing allocations by their call trace (before 6.4 on x86-64)")
 
 
-def stacks(*written):
-    return [pytest.param(marks=pytest.mark.stack(f"data / {text}"), id=text.replace(" ", "")) for text in written]
+@pytest.fixture
+def held(target, background):
+    """`with held():` the device beneath dm-crypt is held now and then."""
+    @contextmanager
+    def holding():
+        with background(HOLD, BENEATH):
+            yield
+        target.run(["dmsetup", "resume", BENEATH])
+
+    return holding
+
+
+def stacks(*written, beneath=""):
+    return [pytest.param(marks=pytest.mark.stack(f"data / {beneath}{text}"), id=text) for text in written]
 
 
 @plain
@@ -43,9 +69,10 @@ def test_xfs_on_crypt(stack, fio, churn, pressure, kind):
 
 @plain
 @pytest.mark.parametrize((), stacks(
-    "crypt", "crypt:cipher=aes-cbc-essiv:sha256", "crypt:cryptd", "crypt:no_read_workqueue,no_write_workqueue"))
-def test_ciphers(stack, fio, pressure):
-    with pressure(f"fail-slab:{EVERY}"):
+    "crypt", "crypt:cipher=aes-cbc-essiv:sha256", "crypt:cryptd", "crypt:no_read_workqueue,no_write_workqueue",
+    beneath="linear / "))
+def test_ciphers(stack, fio, pressure, held):
+    with pressure(f"fail-slab:{EVERY}"), held():
         fio(stack, rw="randwrite", **DEEP)
         fio(stack, verify_only=True, **DEEP)
 
