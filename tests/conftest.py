@@ -1,6 +1,8 @@
 """What all tests share: their order, and how two workers of pytest-xdist share them."""
 
+import os
 import signal
+import sys
 from pathlib import PurePath
 
 import pytest
@@ -24,6 +26,11 @@ BUILDERS = (
 # the Ctrl-C that tests send them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where the environment forbids bytecode, as images of containers do, each of the hundreds of farms that the tests start
+# would compile all modules anew, and so would each worker those of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says more about the host than about the farm.
 settings.register_profile("farm", deadline=None)
