@@ -21,7 +21,6 @@ from farm.guest.machinetext import mebibytes, parse_machine, parse_namespace
 from farm.host.cache import Store
 from farm.host.workdir import Workdir, data_directory
 from farm.image import build_image
-from farm.image.recipe import load_recipe
 from farm.kernel import build, ready_image
 from farm.model import Machine, Verdict
 from farm.options import OPTIONS, as_arguments, build_request
@@ -105,6 +104,8 @@ def selected(marks: str | None, testcases: Sequence[str]) -> list[str]:
 
 def prepare(given: Mapping[str, Any]) -> None:
     """Build what the cells need before the first of them, where progress can be shown."""
+    from farm.image.recipe import load_recipe  # noqa: PLC0415 - pydantic is for those that run cells
+
     workdir = Workdir.default()
     store = Store(workdir.root / "store")
     # Before minutes of building: the names may be wrong.

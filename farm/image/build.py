@@ -5,10 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from typing import TYPE_CHECKING, Any
 
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError, UserError
@@ -16,7 +13,9 @@ from farm.host import lease, process
 from farm.host.cache import Entry, Store
 from farm.host.workdir import Workdir
 from farm.image.plan import apt_options, bootstrap_argv, isolation_argv, mke2fs_argv, sources_lines
-from farm.image.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from farm.image.recipe import Recipe
 
 KIND = "image"
 # Download and installation, on a slow line too.
@@ -56,6 +55,9 @@ def build_image(
     `progress` is told each phase in a few words. Raises UserError for a bad recipe or a missing tool,
     InfrastructureError when the packages cannot be had or installed; the whole log is in the cache's `logs`.
     """
+    # Every command that may run cells imports this module; pydantic, and cryptography below, are for those that do.
+    from farm.image.recipe import load_recipe  # noqa: PLC0415
+
     recipe = load_recipe(name)
     log = workdir.directory("logs") / f"image-{recipe.name}.log"
     entry = store.build(KIND, recipe.digest, lambda folder: _make(recipe, folder, log, progress))
@@ -67,7 +69,7 @@ def build_image(
     )
 
 
-def _make(recipe: Recipe, folder: Path, log: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+def _make(recipe: "Recipe", folder: Path, log: Path, progress: Callable[[str], None]) -> dict[str, Any]:
     scratch = lease.scratch_directory("image")
     folder.chmod(0o700)
     try:
@@ -105,7 +107,7 @@ def _check_space(scratch: Path) -> None:
         )
 
 
-def _bootstrap(recipe: Recipe, archive: Path, log: Path) -> None:
+def _bootstrap(recipe: "Recipe", archive: Path, log: Path) -> None:
     # apt knows the host's sources in all their forms and reads its own configuration; both work for any user.
     targets = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
                     "Created-By: Packages"]).stdout
@@ -136,7 +138,7 @@ def _isolation() -> list[str]:
         "(usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER).")
 
 
-def _finish_tree(recipe: Recipe, tree: Path, folder: Path) -> None:
+def _finish_tree(recipe: "Recipe", tree: Path, folder: Path) -> None:
     for path in recipe.file.remove:
         target = _inside(tree, Path(path.lstrip("/")))
         if target.is_dir() and not target.is_symlink():
@@ -182,20 +184,20 @@ def _put(source: Path, tree: Path, place: Path) -> None:
 
 def write_keys(tree: Path, folder: Path) -> None:
     """A new host key and a new client key, in the tree and beside it."""
-    host, client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    _write_private(tree / "etc/ssh/ssh_host_ed25519_key", host)
-    _write_private(folder / CLIENT_KEY, client)
-    (tree / "etc/ssh/authorized_keys").write_bytes(_public(client) + b"\n")
-    (folder / HOST_KEY).write_bytes(_public(host) + b"\n")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
 
-
-def _write_private(path: Path, key: Ed25519PrivateKey) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-
-
-def _public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    for private, public in ((tree / "etc/ssh/ssh_host_ed25519_key", folder / HOST_KEY),
+                            (folder / CLIENT_KEY, tree / "etc/ssh/authorized_keys")):
+        key = Ed25519PrivateKey.generate()
+        private.touch(mode=0o600)
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        public.write_bytes(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH) + b"\n")
 
 
 def _tree_mib(tree: Path) -> int:

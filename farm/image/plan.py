@@ -1,8 +1,10 @@
 """The commands that build an image, as pure functions of the recipe and of what the host's apt says."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from farm.image.recipe import Recipe
+if TYPE_CHECKING:
+    from farm.image.recipe import Recipe
 
 # Settings of the host's apt that decide whether it reaches its mirrors; the others are its own affair.
 APT_SETTINGS = ("Acquire::http::", "Acquire::https::", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIPv4")
@@ -46,7 +48,7 @@ def isolation_argv(*, root: bool) -> list[str]:
             "--mount-proc"]
 
 
-def bootstrap_argv(recipe: Recipe, archive: Path, *, options: list[str], sources: list[str]) -> list[str]:
+def bootstrap_argv(recipe: "Recipe", archive: Path, *, options: list[str], sources: list[str]) -> list[str]:
     """mmdebstrap writing the tree as an archive, so that owners survive also where the farm is not root.
 
     Without sources of the host, mmdebstrap's own defaults for the release apply.

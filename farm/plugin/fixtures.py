@@ -1,24 +1,29 @@
 """The fixtures that testcases are written with. `pytest --fixtures` shows their docstrings."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.errors import UserError
-from farm.expectation import Expectation
-from farm.growth import SlabGrowth
-from farm.guest.disk import Disk
 from farm.image import GuestImage
 from farm.kernel import Kernel
-from farm.plugin.cell import CellRun
 from farm.plugin.outcomes import CELL_KEY
 from farm.plugin.session import SESSION_KEY, FarmSession
-from farm.pressure import Pressure
-from farm.stack import Assembly
-from farm.target import Target
 from farm.workload import Background, ChurnRunner, FioRunner, StressRunner
 from farm.workload.runner import Runner
+
+if TYPE_CHECKING:
+    from farm.expectation import Expectation
+    from farm.growth import SlabGrowth
+    from farm.guest.disk import Disk
+    from farm.plugin.cell import CellRun
+    from farm.pressure import Pressure
+    from farm.stack import Assembly
+    from farm.target import Target
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,9 @@ def image(farm_session: FarmSession) -> GuestImage:
 @pytest.fixture
 def cell(request: pytest.FixtureRequest, farm_session: FarmSession) -> Iterator[CellRun]:
     """The cell that this testcase is: its run directory, monitor and record."""
+    # paramiko, QMP and all else that a guest takes, a third of a second, which sessions without one need not wait for.
+    from farm.plugin.cell import CellRun  # noqa: PLC0415
+
     run = CellRun(farm_session, request.node)
     request.node.stash[CELL_KEY] = run
     yield run

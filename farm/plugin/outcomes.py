@@ -3,19 +3,21 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm.errors import FarmError, GuestError, InternalError, KernelError
 from farm.model import Finding, Outcome, Verdict
 from farm.plugin.blame import internal_error
-from farm.plugin.cell import CellRun
 from farm.plugin.session import SESSION_KEY
 from farm.textform import printable
 from farm.verdict import verdict_of
 
-CELL_KEY = pytest.StashKey[CellRun]()
+if TYPE_CHECKING:  # most sessions of pytest have no cell, and the controller of pytest-xdist never does
+    from farm.plugin.cell import CellRun
+
+CELL_KEY = pytest.StashKey["CellRun"]()
 # Lines of a crash report shown below a failure; the whole report is in the run directory.
 SHOWN_LINES = 40
 
@@ -57,7 +59,7 @@ def pytest_runtest_makereport(
     return report
 
 
-def _tell_of_bug(report: pytest.TestReport, error: InternalError, cell: CellRun | None) -> None:
+def _tell_of_bug(report: pytest.TestReport, error: InternalError, cell: "CellRun | None") -> None:
     """The traceback, by which a bug is found, stays as pytest shows it; whose bug it is stands below it."""
     report.when = "setup"
     report.sections.append(("farm", explanation(error, cell)))
@@ -73,7 +75,7 @@ def _raised(cause: BaseException) -> pytest.ExceptionInfo[BaseException]:
         return pytest.ExceptionInfo.from_current()
 
 
-def explanation(error: FarmError, cell: CellRun | None) -> str:
+def explanation(error: FarmError, cell: "CellRun | None") -> str:
     """What the user reads below a failed testcase: the sentence, the report, where everything is."""
     lines = str(error).splitlines()
     raised = error.reports if isinstance(error, GuestError) else ()

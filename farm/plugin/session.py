@@ -13,7 +13,6 @@ from farm.host.workdir import Workdir
 from farm.image import GuestImage, build_image
 from farm.kernel import Kernel, build, ready_image
 from farm.options import build_request
-from farm.probe import acceleration
 from farm.progress import Display
 from farm.results.directory import new_run_directory
 
@@ -67,4 +66,6 @@ class FarmSession:
 
     @cached_property
     def acceleration(self) -> Acceleration:
+        from farm.probe import acceleration  # noqa: PLC0415 - it boots a guest, with all that this takes
+
         return acceleration(self._config.option.accel, self.kernel.image, self.image, self.workdir)
