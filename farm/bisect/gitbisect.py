@@ -94,7 +94,7 @@ class GitBisect:
         return self._aside.run("rev-list", how, tip, *(f"^{commit}" for commit in olds), "--", *self._paths).stdout
 
     def _start(self) -> None:
-        self._repository.run("bisect", "reset", check=False)
+        # Without `git bisect reset`: start clears what an earlier one left (builtin/bisect.c:bisect_clean_state).
         self._repository.run("update-ref", "--no-deref", "HEAD", self._new)  # `git bisect start` wants one
         old, new = self.terms
         self._bisect("start", "--no-checkout", f"--term-old={old}", f"--term-new={new}", self._new, self._old,

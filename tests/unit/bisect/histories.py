@@ -107,8 +107,10 @@ def import_history(path: Path, shape: list[tuple[int, ...]]) -> list[str]:
         stream += [f"{'merge' if place else 'from'} :{parent + 1}" for place, parent in enumerate(parents)]
         stream += [f"M 644 inline file{number % 7}\ndata {len(str(number))}\n{number}", ""]
     marks = path / "marks"
-    subprocess.run(["git", f"--git-dir={path}", "fast-import", "--quiet", f"--export-marks={marks}"],
-                   input="\n".join(stream), text=True, check=True)
+    # It would unpack fewer than a hundred objects again, into a file each.
+    importing = ["git", f"--git-dir={path}", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet",
+                 f"--export-marks={marks}"]
+    subprocess.run(importing, input="\n".join(stream), text=True, check=True)
     rows = dict(line.split() for line in marks.read_text().splitlines())
     return [rows[f":{number + 1}"] for number in range(len(shape))]
 
