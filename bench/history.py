@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import BenchError
-from farm.kernel.git import IDENTITY, command
+from farm.host import process
+from farm.kernel.git import IDENTITY, environment
 from farm.qualify.mutant import Mutant
 
 # Files that every flavor compiles.
@@ -83,9 +84,9 @@ class Repository:
 
     def git(self, *arguments: str, input: str = "") -> str:
         """Run git; returns what it printed. Raises BenchError."""
-        variables = {**IDENTITY, "GIT_INDEX_FILE": str(self._index)}
-        done = subprocess.run(command("-C", str(self._directory), *arguments, variables=variables), input=input,
-                              check=False, capture_output=True, text=True)
+        variables = process.environment(environment({**IDENTITY, "GIT_INDEX_FILE": str(self._index)}))
+        done = subprocess.run(["git", "-C", str(self._directory), *arguments], input=input, env=variables, check=False,
+                              capture_output=True, text=True)
         if done.returncode != 0:
             raise BenchError(f"git {arguments[0]} failed: {done.stderr.strip()}")
         return done.stdout

@@ -86,9 +86,9 @@ def pasteable(argv: Sequence[str], env: Mapping[str, str]) -> str:
     return process.printable([*(["env"] if env else []), *(f"{name}={value}" for name, value in env.items()), *argv])
 
 
-def carry_out(argv: Sequence[str]) -> process.Completed:
+def carry_out(argv: Sequence[str], env: Mapping[str, str | None] | None = None) -> process.Completed:
     """Run a command that may take hours, and that ends with us, however we do."""
-    return process.run(argv, deadline=Deadline(trial.SECONDS), check=False)
+    return process.run(argv, deadline=Deadline(trial.SECONDS), env=env, check=False)
 
 
 def measure(argv: Sequence[str], env: Mapping[str, str] | None = None, good: Sequence[int] = (0,)) -> Measured:

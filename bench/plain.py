@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import history
 from bench.main import FARM
 from bench.measure import BenchError, carry_out, measure
-from farm.kernel.git import IDENTITY, command
+from farm.kernel.git import IDENTITY, environment
 from farm.qualify.mutant import Mutant
 
 _SCRIPT = """#!/bin/bash
@@ -52,7 +52,7 @@ class Side:
 
 def plain_git(where: Path, *arguments: str) -> str:
     """git as a user runs it in a checkout. Raises BenchError."""
-    done = carry_out(command("-C", str(where), *arguments, variables=IDENTITY))
+    done = carry_out(["git", "-C", str(where), *arguments], environment(IDENTITY))
     if done.returncode != 0:
         raise BenchError(f"git {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
     return done.stdout
@@ -81,7 +81,7 @@ def prepare_plain(plan: Plan) -> tuple[Path, Path]:
 
 def under_way(work: Path, plan: Plan) -> bool:
     """Whether git bisects this very history there, since an attempt that was interrupted."""
-    done = carry_out(command("-C", str(work), "bisect", "log"))
+    done = carry_out(["git", "-C", str(work), "bisect", "log"], environment())
     return done.returncode == 0 and f"'{plan.planted.commits[-1]}'" in done.stdout
 
 

@@ -44,8 +44,10 @@ def printable(argv: Sequence[str]) -> str:
     return shlex.join(argv)
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """This process's environment in the C locale, marked with the lease under which children die.
+
+    `extra` is added to it; a variable that is None there is left out.
 
     Debian keeps mke2fs and the like out of an ordinary user's PATH, and a `make` further up (`make run`) would hand
     its flags and its job server to the kernel's. Temporary files go where the lease ends them: a compiler that is
@@ -55,7 +57,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     path = search_path(inherited.get("PATH", os.defpath))
     held = lease.current()
     ours = {"PATH": path, "LC_ALL": "C", "TMPDIR": str(held.scratch), **held.environment()}
-    return {**inherited, **ours, **(extra or {})}
+    return {name: value for name, value in {**inherited, **ours, **(extra or {})}.items() if value is not None}
 
 
 def search_path(path: str) -> str:
@@ -68,7 +70,7 @@ def spawn(
     argv: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     stderr: int | IO[bytes] = subprocess.DEVNULL,
@@ -166,7 +168,7 @@ def run(
     *,
     deadline: Deadline,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     input: bytes | None = None,
     check: bool = True,
     umask: int = -1,
@@ -194,7 +196,7 @@ def run(
 
 
 def harvest(
-    argv: Sequence[str], *, deadline: Deadline, env: Mapping[str, str] | None = None, input: bytes = b""
+    argv: Sequence[str], *, deadline: Deadline, env: Mapping[str, str | None] | None = None, input: bytes = b""
 ) -> str:
     """What a program prints until it ends or the deadline stops it; its errors and its status do not matter.
 

@@ -22,10 +22,14 @@ IDENTITY = {
 _OWN = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", **IDENTITY}
 
 
-def command(*arguments: str, variables: Mapping[str, str] | None = None) -> list[str]:
-    """argv of a git command that minds none of the redirections of our environment, but `variables`."""
-    unset = [word for name in _REDIRECTIONS for word in ("-u", name)]
-    return ["env", *unset, *(f"{name}={value}" for name, value in (variables or {}).items()), "git", *arguments]
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """For a git command that minds none of the redirections of our environment, but `variables`."""
+    return {**dict.fromkeys(_REDIRECTIONS), **(variables or {})}
+
+
+def run(*arguments: str, seconds: float, input: bytes | None = None, check: bool = True) -> process.Completed:
+    """Run git with the user's configuration. Raises InfrastructureError when it fails (unless not `check`)."""
+    return process.run(["git", *arguments], deadline=Deadline(seconds), env=environment(), input=input, check=check)
 
 
 class Repository:
@@ -34,10 +38,12 @@ class Repository:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def argv(self, *arguments: str, work_tree: Path | None = None, index: Path | None = None) -> list[str]:
-        where = [f"--git-dir={self.directory}", *([f"--work-tree={work_tree}"] if work_tree else [])]
-        variables = {**_OWN, "GIT_INDEX_FILE": str(index or self.directory / "index")}
-        return command(*where, *arguments, variables=variables)
+    def argv(self, *arguments: str, work_tree: Path | None = None) -> list[str]:
+        return ["git", f"--git-dir={self.directory}", *([f"--work-tree={work_tree}"] if work_tree else []), *arguments]
+
+    def environment(self, index: Path | None = None) -> dict[str, str | None]:
+        """What git's environment has to differ in from ours."""
+        return environment({**_OWN, "GIT_INDEX_FILE": str(index or self.directory / "index")})
 
     def run(
         self, *arguments: str, work_tree: Path | None = None, index: Path | None = None,
@@ -45,7 +51,7 @@ class Repository:
     ) -> process.Completed:
         """Run a git command in this repository. Raises InfrastructureError when it fails (unless not `check`)."""
         return process.run(
-            self.argv(*arguments, work_tree=work_tree, index=index), deadline=Deadline(GIT_SECONDS),
+            self.argv(*arguments, work_tree=work_tree), deadline=Deadline(GIT_SECONDS), env=self.environment(index),
             input=input, check=check, cwd=work_tree,
         )
 
@@ -53,9 +59,8 @@ class Repository:
 def initialise(directory: Path, *, object_format: str = "sha1") -> Repository:
     """A new bare repository that never collects garbage by itself. Raises InfrastructureError."""
     process.run(
-        command("init", "-q", "--bare", f"--object-format={object_format}", "--template=", str(directory),
-                variables=_OWN),
-        deadline=Deadline(GIT_SECONDS),
+        ["git", "init", "-q", "--bare", f"--object-format={object_format}", "--template=", str(directory)],
+        deadline=Deadline(GIT_SECONDS), env=environment(_OWN),
     )
     repository = Repository(directory)
     for key, value in (("gc.auto", "0"), ("core.compression", "1"), ("core.autocrlf", "false")):
@@ -65,4 +70,4 @@ def initialise(directory: Path, *, object_format: str = "sha1") -> Repository:
 
 def user_query(tree: Path, arguments: Sequence[str]) -> process.Completed:
     """Ask the user's repository something that only reads. Never fails by itself: look at `returncode`."""
-    return process.run(command("-C", str(tree), *arguments), deadline=Deadline(60.0), check=False)
+    return run("-C", str(tree), *arguments, seconds=60.0, check=False)

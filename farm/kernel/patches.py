@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.deadline import Deadline
 from farm.errors import InfrastructureError, UserError
 from farm.host import process
 from farm.kernel import git
@@ -78,7 +77,7 @@ def _diffs(patch: Patch, scratch: Path) -> list[bytes]:
 
 
 def _tool(patch: Patch, *arguments: str, input: bytes | None = None) -> None:
-    done = process.run(git.command(*arguments), deadline=Deadline(60.0), input=input, check=False)
+    done = git.run(*arguments, seconds=60.0, input=input, check=False)
     if done.returncode != 0:
         raise UserError(f"--patch {patch.path} cannot be read as mail: {done.stderr.strip()}")
 

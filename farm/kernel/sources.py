@@ -163,11 +163,11 @@ def import_tree(source: str, directory: Path, workdir: Workdir, *, checkout: boo
         # Objects are hard links where that is possible: they never change, and stay when the cache is removed.
         options = [] if checkout else ["--no-checkout"]
         ask = ("clone", "-q", *options, "--branch", "main", "--", str(tree.repository), str(directory))
-        process.run(git.command(*ask), deadline=Deadline(_IMPORT_SECONDS))
+        git.run(*ask, seconds=_IMPORT_SECONDS)
     # git hands on the alternates, which are another user's repository, of which this one needs nothing.
     (directory / ".git" / "objects" / "info" / "alternates").unlink(missing_ok=True)
     for settle in (["remote", "remove", "origin"], ["config", _PACKAGE, found.tree]):
-        process.run(git.command("-C", str(directory), *settle), deadline=Deadline(_IMPORT_SECONDS))
+        git.run("-C", str(directory), *settle, seconds=_IMPORT_SECONDS)
     return commit
 
 
@@ -230,7 +230,7 @@ def _import_tarball(tarball: Path, name: str, repository: git.Repository) -> Non
     """
     unpacking = process.spawn(["xz", "-dc", "-T0", str(tarball)], stdout=subprocess.PIPE)
     importing = process.spawn(
-        repository.argv("fast-import", "--quiet", "--done", "--depth=0"),
+        repository.argv("fast-import", "--quiet", "--done", "--depth=0"), env=repository.environment(),
         stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     deadline = Deadline(_IMPORT_SECONDS)

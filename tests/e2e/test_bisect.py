@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from farm.bisect.statistics import BELIEVED, ENOUGH
-from farm.kernel.git import IDENTITY, command
+from farm.host import process
+from farm.kernel.git import IDENTITY, environment
 from tests.e2e.leftovers import bearers
 
 pytestmark = pytest.mark.e2e
@@ -38,9 +39,9 @@ class Tree:
         self.index = directory.parent / "index"
 
     def git(self, *arguments: str, input: str = "") -> str:
-        variables = {**IDENTITY, "GIT_INDEX_FILE": str(self.index)}
-        return subprocess.run(command("-C", str(self.directory), *arguments, variables=variables), input=input,
-                              check=True, capture_output=True, text=True).stdout.strip()
+        variables = process.environment(environment({**IDENTITY, "GIT_INDEX_FILE": str(self.index)}))
+        return subprocess.run(["git", "-C", str(self.directory), *arguments], input=input, env=variables, check=True,
+                              capture_output=True, text=True).stdout.strip()
 
     def commit(self, parent: str, subject: str, path: str, text: str) -> str:
         """A commit on top of another that replaces one file."""
@@ -102,9 +103,9 @@ def start(place):
         return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate(timeout=60)
+    for one in started:
+        one.kill()
+        one.communicate(timeout=60)
 
 
 def steps(place: Path) -> list[str]:
