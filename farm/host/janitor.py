@@ -22,8 +22,8 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 # In the environment of what ends with a lease: the ids of all leases around it, outermost first.
 VARIABLE = "FARM_LEASE"
@@ -38,9 +38,8 @@ _EXEC_SECONDS = 1.0
 _PF_KTHREAD = 0x00200000
 
 
-@dataclass(frozen=True)
-class Process:
-    """What /proc tells of one process."""
+class Process(NamedTuple):
+    """What /proc tells of one process. No dataclass: every command starts a janitor, and waits for what it imports."""
 
     pid: int
     parent: int
