@@ -177,7 +177,7 @@ def test_a_suspicion_is_a_warning(pytester):
 
 def test_workers_blame_alike(pytester):
     pytester.makepyfile(BLAME)
-    result = pytester.runpytest_subprocess("-n", "2")
+    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:hypothesispytest")  # it imports all of Hypothesis
     result.assert_outcomes(failed=3, errors=3, passed=1)
 
 
@@ -250,6 +250,6 @@ def test_a_bug_of_the_testcase_or_of_the_farm_is_no_failure_of_the_kernel(pytest
 def test_workers_tell_of_a_bug_alike(pytester, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # or the summary is cut
     pytester.makepyfile(BROKEN)
-    result = pytester.runpytest_subprocess("-n", "2", "-rE", "-k", "farm")
+    result = pytester.runpytest_subprocess("-n", "2", "-rE", "-k", "farm", "-p", "no:hypothesispytest")
     result.assert_outcomes(failed=2, errors=2)
     result.stdout.fnmatch_lines(["ERROR *::test_farm - The farm's own code broke at farm/pressure/apply.py:*"])

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -23,6 +24,14 @@ from farm.verdict import Cause
 
 PANIC = Cause("panic", "kernel panic: no in f", "f", "s")
 NAMES = [f"OPTION_{number:02}" for number in range(24)]
+
+
+@cache
+def composed(candidate):
+    """The symbols of a candidate's flavor. Read once, as a kernel is built once: its name is the hash of them."""
+    (fragment,) = compose(FLAVOR, (), [candidate])
+    assert all(one.optional for one in fragment.wanted)
+    return {one.symbol: one.value for one in fragment.wanted}
 
 
 class Tools:
@@ -60,9 +69,7 @@ class Judge:
         self.runs.append(name)
         if len(self.runs) == self.die_at:
             raise KeyboardInterrupt
-        (fragment,) = compose(FLAVOR, (), [self.directory / "configs" / name])
-        symbols = {one.symbol: one.value for one in fragment.wanted}
-        assert all(one.optional for one in fragment.wanted)
+        symbols = composed(self.directory / "configs" / name)
         shows = any(all(symbols.get(one) == "y" for one in cause) for cause in self.causes)
         seen = self.special(symbols) or (
             Seen.BUG if shows and self.random.random() < self.rate else Seen.NO_BUG)

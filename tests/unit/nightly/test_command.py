@@ -33,6 +33,8 @@ priority = -1
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     monkeypatch.setenv("FARM_DATA", str(tmp_path / "data"))
+    # For its summary it imports all of Hypothesis, which only the farm's own tests have.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     (tmp_path / "test_own.py").write_text(
         "import pytest\n\ndef test_one(): pass\n\n@pytest.mark.flavor('debug')\ndef test_two(): pass\n")
 
