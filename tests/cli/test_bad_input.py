@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -194,10 +193,9 @@ def test_testcase_that_cannot_be_loaded(farm, tmp_path, text, name, said):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o755), (0o027, 0o750), (0o077, 0o700)], ids=oct)
-def test_what_is_made_is_for_nobody_else_to_write(tmp_path, umask, mode):
-    subprocess.run(
-        [sys.executable, "-m", "farm", "history"], check=True, timeout=60, cwd=tmp_path, umask=umask,
-        env={**os.environ, "FARM_DATA": str(tmp_path / "data"), "FARM_TMPDIR": str(tmp_path)})
+def test_what_is_made_is_for_nobody_else_to_write(tmp_path, warm, umask, mode):
+    environment = {**os.environ, "FARM_DATA": str(tmp_path / "data"), "FARM_TMPDIR": str(tmp_path)}
+    assert warm.run(["history"], tmp_path, environment, umask).returncode == 0
     made = [tmp_path / "data", *(tmp_path / "data").iterdir()]
     assert len(made) > 1
     assert not [path for path in made if path.stat().st_mode & 0o022]

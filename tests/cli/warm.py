@@ -1,8 +1,8 @@
 """The real `farm` command without its start: forked from a process that has imported all of it.
 
 Starting Python and importing cost half a second a command, of which a test of a mistake learns nothing. All else is as
-ever: a process, working directory, environment and standard streams of its own, and the interpreter's end but for its
-taking all modules apart.
+ever: a process, working directory, umask, environment and standard streams of its own, and the interpreter's end but
+for its taking all modules apart.
 `python warm.py` is that process; it reads requests as lines of JSON, and answers each with an exit status.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Of those that commands import while they work.
-LATE = ("pytest", "rich.console", "rich.progress", "rich.table", "farm.plugin", "farm.plugin.events",
-        "farm.plugin.outcomes")
+LATE = ("alembic.command", "alembic.config", "pytest", "rich.console", "rich.progress", "rich.table", "farm.plugin",
+        "farm.plugin.events", "farm.plugin.outcomes")
 # Then SIGALRM ends a command that hangs.
 SECONDS = 60
 
@@ -34,11 +34,14 @@ class Warm:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.warm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], umask: int = 0o022,
+    ) -> "subprocess.CompletedProcess[str]":
         assert self._server.stdin
         assert self._server.stdout
         with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-            request = {"argv": list(argv), "cwd": str(cwd), "env": dict(env), "streams": [out.name, err.name]}
+            request = {"argv": list(argv), "cwd": str(cwd), "env": dict(env), "streams": [out.name, err.name],
+                       "umask": umask}
             print(json.dumps(request), file=self._server.stdin, flush=True)
             status = int(self._server.stdout.readline())
             return subprocess.CompletedProcess([*argv], status, out.read(), err.read())
@@ -62,6 +65,7 @@ def become(request: dict[str, Any]) -> None:
     """The process that the command finds itself in."""
     signal.alarm(SECONDS)
     os.chdir(request["cwd"])
+    os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["env"])
     for number, name in enumerate([os.devnull, *request["streams"]]):
