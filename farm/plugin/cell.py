@@ -103,6 +103,7 @@ class CellRun:
 
         What QEMU has taken from the guest is on the disk, so nothing is lost from a cache of the disk's own.
         """
+        self.record.power_cuts += 1
         with self.record.phase("boot"):
             target.stop()
             self.monitor.switched_off()

@@ -54,6 +54,8 @@ class CellRecord:
         self.ready = False
         # The testcase repeats something for --rounds.
         self.repeats = False
+        # How often the machine lost its power.
+        self.power_cuts = 0
         self.outcome, self.title = Outcome.ERROR, "did not finish"
         self._cause: Cause | None = None
         self._keep()
@@ -132,6 +134,6 @@ class CellRecord:
                    "host": platform.node(), "farm": __version__, "python": sys.version.split()[0],
                    "expected": list(expected), "command": self.command(), "ready": self.ready,
                    "qemu": self.qemu, "over": self.over, "rounds": self._item.config.option.rounds,
-                   "repeats": self.repeats,
+                   "repeats": self.repeats, "power_cuts": self.power_cuts,
                    "image_recipe": self._item.config.option.image_recipe,
                    "cause": asdict(self._cause) if self._cause else None})

@@ -80,6 +80,8 @@ def missing(run: Recorded) -> list[str]:
     found = []
     if run.facts.get("expected"):
         found.append("the testcase changed bits of the disk from the host, which this script does not do")
+    if run.facts.get("power_cuts"):
+        found.append("the testcase cut the machine's power and booted it again, which this script does not do")
     if any(text.startswith("balloon") for text in run.cell.pressure):
         found.append("the testcase shrank the guest's memory by its balloon, which this script does not do")
     if run.cause is not None and run.cause.kind == "assertion":

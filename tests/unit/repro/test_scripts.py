@@ -9,7 +9,7 @@ import pytest
 
 from farm.host.cache import Store
 from farm.repro.archive import unpack
-from farm.repro.bundle import write_bundle
+from farm.repro.bundle import missing, write_bundle
 from farm.repro.guestscript import AS_RECORDED, DIFFERENT, INCOMPLETE, guest_script
 from farm.repro.recorded import load
 from farm.repro.replayscript import pattern_of
@@ -178,3 +178,13 @@ def test_replay_sh_is_a_script_that_quotes_what_it_names(unpacked):
     # Protection information begins as all ones, behind the data.
     assert "truncate -s 33554432 \"$work\"/swap.raw\nhead -c 524288 /dev/zero | tr '\\0' '\\377'" in text
     assert "dmesg" not in (unpacked / "guest.sh").read_text()  # asked for evidence, when the testcase was over
+
+
+@pytest.mark.parametrize(("facts", "said"), [
+    ({}, []), ({"expected": [{"announced": "pi-guard"}]}, ["changed bits of the disk"]),
+    ({"power_cuts": 1}, ["cut the machine's power"]), ({"over": 0.0}, ["ends before the testcase did"]),
+])
+def test_says_what_it_does_not_repeat(make_run, facts, said):
+    notes = missing(load(make_run(**facts)))
+    assert len(notes) == len(said)
+    assert all(words in note for words, note in zip(said, notes, strict=True))
