@@ -88,7 +88,9 @@ def storm(target, background):
         with background(ATTRIBUTES, directory), background(ATTRIBUTES, directory), background(KEYS):
             yield
         # Each of them would make a session keyring of its own, and a key in that, if they had none together.
-        target.run(["keyctl", "session", "-", "bash", "-c", ONE_FOR_ALL])
+        limited = ["timeout", f"{target.pace.seconds(10):.0f}"]
+        woken = target.run([*limited, "keyctl", "session", "-", "bash", "-c", ONE_FOR_ALL], check=False).status == 0
+        assert woken, "tasks that waited for a key which another one has made were not woken"
         left = keys(most) - most
         assert left <= 0, f"{left} keys were not freed"
 
