@@ -50,8 +50,9 @@ done >/dev/null 2>&1
 """
 # Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
 ONE_FOR_ALL = """
-for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & done
-for number in 1 2 3 4; do wait -n || exit 1; done
+asked=
+for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & asked="$asked $!"; done
+for pid in $asked; do wait $pid || exit 1; done
 """
 # How many keys root has, as soon as there are at most $1, or after ten seconds.
 COUNT = """
