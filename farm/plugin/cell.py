@@ -73,15 +73,16 @@ class CellRun:
                 self._start(target)
         finally:
             record.qemu = target.qemu_version
-        record.ready = True
-        self._leaks = LeakDetector.of(target.console_log, target, target.pace)
         return target
 
     def _start(self, target: Target) -> None:
+        """What every boot takes: what is known of a guest ends with it."""
         target.start()
+        self.record.ready = True
         self._live.booted(target)
         self._admission.covers(target.pid)
         self.record.pace = self.monitor.pace = target.pace
+        self._leaks = LeakDetector.of(target.console_log, target, target.pace)
 
     def assemble(self, target: Target) -> dict[str, Assembly]:
         """Build every stack of the testcase, by the serial of its namespace."""
