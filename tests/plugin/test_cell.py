@@ -64,6 +64,10 @@ def reported(item, work):
     return item.ihook.pytest_runtest_makereport(item=item, call=call)
 
 
+def buggy():
+    return ().nosuch
+
+
 def written(cell):
     """What result.json says of the cell."""
     result = json.loads((cell.record.directory.path / "result.json").read_text())
@@ -72,16 +76,16 @@ def written(cell):
 
 def test_a_bug_of_a_testcase_says_nothing_of_the_kernel(item, cell):
     cell.monitor.console(b"[   12.000000] all is well\n")
-    report = reported(item, lambda: undefined)  # noqa: F821
+    report = reported(item, buggy)
     assert (report.outcome, report.when) == ("failed", "setup")
     outcome, kind, title = written(cell)
     assert (outcome, kind) == ("error", "internal")
-    assert title.endswith(": NameError: name 'undefined' is not defined")
+    assert title.endswith(": AttributeError: 'tuple' object has no attribute 'nosuch'")
 
 
 def test_what_the_kernel_reported_outranks_a_bug_that_followed(item, cell):
     cell.monitor.console(PANIC)
-    report = reported(item, lambda: undefined)  # noqa: F821
+    report = reported(item, buggy)
     assert (report.outcome, report.when) == ("failed", "call")
     assert written(cell)[:2] == ("fail", "panic")
-    assert "NameError" not in str(report.longrepr)
+    assert "AttributeError" not in str(report.longrepr)
