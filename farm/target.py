@@ -146,9 +146,9 @@ class Target:
     def start(self, deadline: Deadline | None = None) -> None:
         """Boot to the first answer over ssh.
 
-        Raises BootError when the kernel does not get there, InfrastructureError when QEMU fails, UserError when
-        the ssh port is taken, and the monitor's error when that trips. What was started is left as it is for
-        evidence then; `stop` ends it.
+        Raises BootError when the kernel does not get there, InfrastructureError when QEMU fails or the image refuses
+        the farm's key, UserError when the ssh port is taken, and the monitor's error when that trips. What was started
+        is left as it is for evidence then; `stop` ends it.
         """
         with self._lock:
             if self._state is not State.OFF:
