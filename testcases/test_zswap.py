@@ -45,12 +45,15 @@ while :; do
 done
 """
 # One allocation after the other fails while a CPU is brought up, until none is left (fault-injection.rst, fail-nth).
-# What the writing task does itself counts: the callbacks before the first step of the CPU itself (kernel/cpu.c). A CPU
-# that came up all the same is left for a moment to tasks that reclaim: they would use what it did not get.
+# What the writing task does itself counts: the callbacks before the first step of the CPU itself (kernel/cpu.c). On a
+# CPU that came up all the same a task that may run nowhere else reclaims its own memory: it uses what the CPU did not
+# get.
 BRING_UP = """
+group=/sys/fs/cgroup/bring-up
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && echo 2M >$group/memory.high || exit 1
 cd /sys/kernel/debug && echo N >failslab/ignore-gfp-wait && echo 0 >failslab/verbose &&
   echo N >fail_page_alloc/ignore-gfp-wait && echo 0 >fail_page_alloc/verbose || exit 1
-exec {online}>/sys/devices/system/cpu/cpu1/online {nth}<>/proc/self/fail-nth {never}<> <(:) 2>/dev/null
+exec {online}>/sys/devices/system/cpu/cpu1/online {nth}<>/proc/self/fail-nth 2>/dev/null
 failed=0
 for ((number = 1; number < 200; number++)); do
   echo 0 >&$online
@@ -58,7 +61,11 @@ for ((number = 1; number < 200; number++)); do
   if echo 1 >&$online; then up=1; else up=0; failed=$((failed + 1)); fi
   read -r left </proc/self/fail-nth
   echo 0 >&$nth
-  if [ $up = 1 ]; then read -t 1 -u $never; else echo 1 >&$online; fi
+  if [ $up = 0 ]; then
+    echo 1 >&$online
+  elif ! (echo $BASHPID >$group/cgroup.procs && exec taskset -c 1 dd if=/dev/urandom of=/dev/null bs=8M count=1); then
+    exit 1
+  fi
   [ "$left" = 0 ] || break
 done
 echo $failed
