@@ -7,5 +7,6 @@ deadline.
 from farm.evidence.collect import TOTAL_SECONDS, collect
 from farm.evidence.decode import Places, decode
 from farm.evidence.memory import memory
+from farm.evidence.stacks import stacks
 
-__all__ = ["TOTAL_SECONDS", "Places", "collect", "decode", "memory"]
+__all__ = ["TOTAL_SECONDS", "Places", "collect", "decode", "memory", "stacks"]

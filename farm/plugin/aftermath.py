@@ -1,15 +1,19 @@
 """After a testcase: what it leaked when it passed, and the evidence when it did not."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from farm.deadline import Deadline
 from farm.errors import FarmError
-from farm.evidence import TOTAL_SECONDS, Places, collect, decode, memory
+from farm.evidence import TOTAL_SECONDS, Places, collect, decode, memory, stacks
+from farm.evidence.stacks import FILE as STACKS
+from farm.evidence.stacks import text
 from farm.kernel import Kernel
 from farm.leaks import KIND as LEAK
 from farm.leaks import LeakDetector
 from farm.model import Suspicion
 from farm.monitor import Monitor
+from farm.oops.tasks import Stuck
 from farm.results.directory import CellDirectory
 from farm.stack import Assembly, StackError
 from farm.target import Target
@@ -45,17 +49,28 @@ def remove(stacks: Iterable[Assembly], suspect: Callable[[Suspicion], None]) -> 
             suspect(Suspicion("close", str(error).partition("\n")[0], str(error)))
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the evidence of a failure says in short."""
+
+    # Where tasks stood when the guest was asked.
+    stuck: tuple[Stuck, ...] = ()
+    # Where the functions of the crash reports are in the sources; None for a kernel without debug information.
+    places: Places | None = None
+
+
 def collect_evidence(
     target: Target, monitor: Monitor, directory: CellDirectory, kernel: Kernel, *, dump_memory: bool
-) -> Places | None:
-    """Ask the guest what it still answers, then read what it left.
-
-    Returns where the functions of the crash reports are in the sources; None for a kernel without debug information.
-    """
+) -> Evidence:
+    """Ask the guest what it still answers, then read what it left."""
     total = Deadline(TOTAL_SECONDS)
     collect(target.patient, directory.evidence, directory.console, total)
     if dump_memory:
         memory(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
-    if kernel.vmlinux is None:
-        return None
-    return decode([finding.text for finding in monitor.findings], kernel.vmlinux, kernel.decoder, total)
+    stuck = stacks(directory.evidence)
+    shown, places = text(stuck), None
+    if kernel.vmlinux is not None:
+        reports = [finding.text for finding in monitor.findings]
+        places = decode([*reports, shown], kernel.vmlinux, kernel.decoder, total)
+    directory.write_text(f"{directory.evidence.name}/{STACKS}", places.text(shown) if places else shown)
+    return Evidence(stuck, places)

@@ -8,7 +8,6 @@ import pytest
 
 from farm.deadline import Deadline
 from farm.errors import FarmError, MissingFeatureError, UserError
-from farm.evidence import Places
 from farm.expectation import Expectation
 from farm.freeze import Symbols
 from farm.growth import SlabGrowth
@@ -17,7 +16,7 @@ from farm.leaks import LeakDetector
 from farm.liveness import Liveness
 from farm.model import Extent, Finding, Outcome
 from farm.monitor import Monitor
-from farm.plugin.aftermath import collect_evidence, look_for_leaks
+from farm.plugin.aftermath import Evidence, collect_evidence, look_for_leaks
 from farm.plugin.live import Live
 from farm.plugin.markers import tolerated_kinds
 from farm.plugin.record import CellRecord
@@ -47,8 +46,7 @@ class CellRun:
         self._admission: Admission
         self._assemblies: dict[str, Assembly] = {}
         self._leaks: LeakDetector | None = None
-        # Where the functions of the crash reports are in the sources; None for a kernel without debug information.
-        self._places: Places | None = None
+        self.evidence = Evidence()
 
     def boot(self) -> Target:
         """Boot the machine, once the host has room for it."""
@@ -162,7 +160,7 @@ class CellRun:
         self.record.conclude(cause, self.monitor.signalled or began)
         if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None and not self._live.stopped:
             with self.record.phase("evidence"), suppress(FarmError, OSError):
-                self._places = collect_evidence(
+                self.evidence = collect_evidence(
                     self.target, self.monitor, self.record.directory, self._session.kernel,
                     dump_memory=self._option.dump_memory)
         self._write()
@@ -193,15 +191,16 @@ class CellRun:
                 self.record.outcome, self.record.title = Outcome.ERROR, str(error)
             raise
         finally:
+            places = self.evidence.places
             self._live.write_functions()
-            self.record.directory.write_reports(self._findings, self._places.text if self._places else None)
+            self.record.directory.write_reports(self._findings, places.text if places else None)
             self._write()
 
     @property
     def _findings(self) -> tuple[Finding, ...]:
         """The crash reports, with places in the sources when those are known."""
-        found = self.monitor.findings
-        return tuple(map(self._places.finding, found)) if self._places else found
+        found, places = self.monitor.findings, self.evidence.places
+        return tuple(map(places.finding, found)) if places else found
 
     def _write(self) -> None:
         self.record.write(self._findings, self.monitor.expected)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.errors import FarmError, GuestError, InternalError, KernelError
+from farm.errors import FarmError, GuestError, HangError, InternalError, KernelError
 from farm.model import Finding, Outcome, Verdict
 from farm.plugin.blame import internal_error
 from farm.plugin.session import SESSION_KEY
@@ -85,6 +85,8 @@ def explanation(error: FarmError, cell: "CellRun | None") -> str:
         lines += ["", *text[:SHOWN_LINES]]
         if len(text) > SHOWN_LINES:
             lines.append(f"[{len(text) - SHOWN_LINES} more lines]")
+    elif cell is not None and isinstance(error, HangError):
+        lines += ["", *map(str, cell.evidence.stuck[:SHOWN_LINES])]
     if cell is not None:
         lines += ["", f"cell: {cell.record.directory.path}"]
     return "\n".join(printable(line) for line in lines)

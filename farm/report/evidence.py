@@ -5,6 +5,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.evidence.stacks import FILE as STACKS
 from farm.results.values import CellRow
 
 # Bytes of a file that a page shows, and of one that a download contains.
@@ -35,10 +36,10 @@ class Crash:
 
 
 def crash(directory: Path) -> Crash:
-    """Of a cell that failed; what is missing is empty."""
+    """Of a cell that failed, or where its tasks stood when there is no report; what is missing is empty."""
     reports = sorted(directory.glob("reports/*.txt"))
     decoded = [path for path in reports if path.name.endswith(".decoded.txt")]
-    first = next(iter([*decoded, *reports]), None)
+    first = next(iter([*decoded, *reports, *directory.glob(f"evidence/{STACKS}")]), None)
     return Crash(first.name if first else "", _text(first) if first else "", _text(directory / "command").strip(),
                  _text(directory / "console.log", end=True))
 

@@ -176,6 +176,11 @@ class TestWithDebugInformation:
         places = {frame["function"]: frame["place"] for frame in result["findings"][0]["frames"]}
         assert re.fullmatch(r"fs/read_write\.c:\d+", places["vfs_write"])
 
+    def test_where_tasks_stood_in_short(self, result: dict[str, Any]) -> None:
+        said = (result["directory"] / "evidence/stacks.txt").read_text()
+        assert re.search(r"^blocked in lkdtm_HUNG_TASK: \w+ \(\d+\)$", said, re.MULTILINE), said
+        assert re.search(r"^    lkdtm_HUNG_TASK\+0x\w+/0x\w+ \(drivers/misc/lkdtm/bugs\.c:\d+\)", said, re.MULTILINE)
+
     def test_each_answer_has_a_file(self, result: dict[str, Any]) -> None:
         read = {path.name: path.read_text() for path in (result["directory"] / "evidence").glob("*.txt")}
         assert not [name for name, text in read.items() if text.startswith("not collected")]

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from farm.errors import CrashError
+from farm.errors import CrashError, HangError
 from farm.guest.patient import Patient
 from farm.host.accel import KVM, Acceleration
 from farm.model import KernelId, Outcome
+from farm.oops.tasks import Stuck
+from farm.plugin.aftermath import Evidence
 from farm.plugin.cell import CellRun
-from farm.plugin.outcomes import CELL_KEY
+from farm.plugin.outcomes import CELL_KEY, explanation
 
 PANIC = b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n"
 
@@ -89,3 +91,11 @@ def test_what_the_kernel_reported_outranks_a_bug_that_followed(item, cell):
     assert (report.outcome, report.when) == ("failed", "call")
     assert written(cell)[:2] == ("fail", "panic")
     assert "AttributeError" not in str(report.longrepr)
+
+
+def test_a_hang_without_a_report_names_where_tasks_stood(cell):
+    cell.evidence = Evidence((
+        Stuck("blocked", "crypt_map", ("fio (412)", "fio (413)")), Stuck("running", "zswap_store", ("dd (7)",))))
+    said = explanation(HangError("`sync` did not end within 120 s."), cell)
+    assert "120 s.\n\nblocked in crypt_map: fio (412) and 1 more\nrunning in zswap_store: dd (7)\n\ncell: " in said
+    assert "crypt_map" not in explanation(CrashError("the kernel panicked"), cell)
