@@ -50,7 +50,7 @@ def payloads(target):
 @pytest.fixture
 def split(stack, target):
     """The namespace takes small requests only."""
-    target.run(f"echo {SPLIT} >/sys/block/{stack.base.path.rpartition('/')[2]}/queue/max_sectors_kb")
+    target.run(f"echo {SPLIT} >{stack.base.sysfs}/queue/max_sectors_kb")
 
 
 @tags
@@ -134,7 +134,7 @@ def verified(target):
 def test_verified_once(stack, fio, target, verified):
     """What is read is verified where its protection was asked for, and not again in each layer beneath."""
     fio(stack, duration=0)
-    statistics = f"cut -c-9 /sys/block/{stack.base.path.rpartition('/')[2]}/stat"
+    statistics = f"cut -c-9 {stack.base.sysfs}/stat"
     before = int(target.run(statistics).stdout)
     with verified() as count:
         fio(stack, verify_only=True)

@@ -21,7 +21,7 @@ def on(name, layers, **namespace):
     on("tags", "integrity:mode=inline", block=4096, ms=64),
 ])
 def test_a_flush_reaches_the_disk(target, stack):
-    disk = f"/sys/block/{stack.base.path.rpartition('/')[2]}"
+    disk = stack.base.sysfs
 
     def flushes():
         return int(target.run(["cat", f"{disk}/stat"]).stdout.split()[BEFORE])

@@ -97,7 +97,7 @@ def protected(stack, target):
     """
     namespace = stack.base.namespace
     if namespace.pi and namespace.ms > 8:
-        known = target.run(f"cat /sys/block/{stack.base.path.rpartition('/')[2]}/integrity/format").stdout.strip()
+        known = target.run(f"cat {stack.base.sysfs}/integrity/format").stdout.strip()
         if known == "nop":
             pytest.skip(f"the kernel uses no protection information in metadata of {namespace.ms} bytes "
                         f"(integrity/format is {known})")

@@ -19,6 +19,11 @@ class Base:
     # Block device, e.g. `/dev/nvme1n1`.
     path: str
 
+    @property
+    def sysfs(self) -> str:
+        """The directory of its queue, integrity profile and statistics."""
+        return f"/sys/block/{self.path.rpartition('/')[2]}"
+
 
 @dataclass(frozen=True)
 class Plan:
