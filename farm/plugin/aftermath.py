@@ -1,22 +1,35 @@
-"""After a testcase: what it leaked when it passed, and the evidence when it did not."""
+"""After a testcase: what it left running or leaked when it passed, and the evidence when it did not."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from farm.deadline import Deadline
-from farm.errors import FarmError
+from farm.errors import FarmError, HangError
 from farm.evidence import TOTAL_SECONDS, Places, collect, decode, memory, stacks
 from farm.evidence.stacks import FILE as STACKS
 from farm.evidence.stacks import text
 from farm.kernel import Kernel
 from farm.leaks import KIND as LEAK
 from farm.leaks import LeakDetector
+from farm.lingering import lingering
 from farm.model import Suspicion
 from farm.monitor import Monitor
 from farm.oops.tasks import Stuck
 from farm.results.directory import CellDirectory
 from farm.stack import Assembly, StackError
 from farm.target import Target
+
+
+def look_for_lingering(target: Target, monitor: Monitor) -> FarmError | None:
+    """What the testcase killed and what does not end; None when all has ended."""
+    try:
+        left = lingering(target, target.pace)
+    except FarmError as error:
+        monitor.trip(error)
+    else:
+        if left:
+            monitor.trip(HangError(f"{', '.join(map(str, left))} was killed and does not end."))
+    return monitor.failure()
 
 
 def look_for_leaks(

@@ -16,7 +16,7 @@ from farm.leaks import LeakDetector
 from farm.liveness import Liveness
 from farm.model import Extent, Finding, Outcome
 from farm.monitor import Monitor
-from farm.plugin.aftermath import Evidence, collect_evidence, look_for_leaks
+from farm.plugin.aftermath import Evidence, collect_evidence, look_for_leaks, look_for_lingering
 from farm.plugin.live import Live
 from farm.plugin.markers import tolerated_kinds
 from farm.plugin.record import CellRecord
@@ -152,7 +152,7 @@ class CellRun:
         """
         cause, began = error, time.monotonic()
         if self.target is not None:
-            cause = self.monitor.failure() or error or self._leaked(self.target)
+            cause = self.monitor.failure() or error or self._left_behind(self.target)
             if cause is not None and not isinstance(cause, pytest.skip.Exception):
                 # A full disk of this host looks like broken hardware to the guest.
                 cause = self.target.trouble() or cause
@@ -166,10 +166,14 @@ class CellRun:
         self._write()
         return cause
 
-    def _leaked(self, target: Target) -> FarmError | None:
-        """What a testcase that passed so far leaked, in a kernel that can tell."""
-        if self._leaks is None or not target.alive:
+    def _left_behind(self, target: Target) -> FarmError | None:
+        """What a testcase that passed so far has killed in vain, or leaked, in a kernel that can tell."""
+        if not target.alive:
             return None
+        with self.record.phase("teardown"):
+            stuck = look_for_lingering(target, self.monitor)
+        if stuck or self._leaks is None:
+            return stuck
         with self.record.phase("leaks"):
             return look_for_leaks(
                 self._leaks, self.monitor, self._assemblies.values(), self.record.suspicions.append)

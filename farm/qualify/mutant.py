@@ -32,8 +32,8 @@ from farm.oops import KINDS
 DIRECTORY = "mutants"
 SUFFIX = ".patch"
 # What may end a testcase beside the reports on a console: the monitor's own findings, corruption that nobody
-# reported, a command that does not end, and an assertion of the testcase.
-OTHER_KINDS = ("no-progress", "silence", "unnoticed", "hang", "assertion")
+# reported, a command that does not end or fails, and an assertion of the testcase.
+OTHER_KINDS = ("no-progress", "silence", "unnoticed", "hang", "command", "assertion")
 
 
 def _listed(value: object) -> object:

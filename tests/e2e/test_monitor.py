@@ -78,6 +78,11 @@ def test_no_progress(target, stack, fio):
         # Reads wait in the device-mapper target without a task in uninterruptible sleep: asynchronous I/O.
         target.run(["dmsetup", "suspend", "--nolockfs", os.path.basename(stack.device)])
 
+def test_killed_in_vain(target, background):
+    target.run("echo 0 >/proc/sys/kernel/hung_task_timeout_secs")
+    with background("echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT"):
+        time.sleep(2)
+
 def test_qemu_killed(target):
     os.kill(target.pid, signal.SIGKILL)
     target.run(["sleep", "3000"])
@@ -156,6 +161,7 @@ EXPECTED = {
     "test_ssh_lost": Row("fail", words="ssh"),
     "test_ssh_silent": Row("fail", "silence", "", "no answer over ssh"),
     "test_no_progress": Row("fail", "no-progress", "", "no progress in fio"),
+    "test_killed_in_vain": Row("fail", words="was killed and does not end"),
     "test_qemu_killed": Row("error", words="SIGKILL"),
     "test_qemu_stopped": Row("error", words="QEMU was stopped by a signal"),
     "test_cpus_stopped": Row("error", words="stopped over QMP"),
@@ -195,6 +201,11 @@ def test_evidence_is_there_and_quick(results, name):
     result = results[name]
     assert result["durations"]["evidence"] <= 60
     assert (result["directory"] / "evidence/registers.txt").stat().st_size > 0
+
+
+def test_a_hang_that_no_watchdog_saw_is_known_by_its_stack(results):
+    said = (results["test_killed_in_vain"]["directory"] / "evidence/stacks.txt").read_text()
+    assert "blocked in lkdtm_HUNG_TASK: bash (" in said
 
 
 def test_every_inner_testcase_is_expected(results):

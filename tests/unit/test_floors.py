@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"guest"}),
     frozenset({"stack", "pressure", "workload"}),
     frozenset({"monitor", "expectation", "watchdogs", "liveness", "freeze", "target", "evidence", "probe", "growth",
-               "leaks", "reach"}),
+               "leaks", "lingering", "reach"}),
     frozenset({"verdict", "results", "options", "progress", "trial", "enter", "dump", "bisect", "repro", "qualify",
                "nightly", "report"}),
     frozenset({"plugin", "cli", "__main__"}),
