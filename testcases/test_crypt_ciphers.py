@@ -45,6 +45,17 @@ def test_a_full_queue(target, stack, fio):
     fio(stack, bs="64K", verify_only=True)
 
 
+@pytest.mark.machine(append=("cryptd.cryptd_max_cpu_qlen=8",))
+@big_blocks
+@pytest.mark.parametrize((), stacks(
+    "luks2:integrity=hmac-sha256,wipe,cryptd", "luks2:cipher=aes-gcm-random,integrity=aead,wipe,cryptd"))
+def test_a_full_queue_of_authenticated(stack, fio):
+    """Who waits in the backlog hears twice of it: -EINPROGRESS is no end, nor is it to be kept from dm-crypt."""
+    fio(stack, rw="randwrite", bs="64K", iodepth=16)
+    stack.reopen()
+    fio(stack, bs="64K", verify_only=True)
+
+
 @plain
 @pytest.mark.parametrize((), stacks(
     "crypt", "crypt:sector_size=4096", "linear:offset=2057 / crypt", "crypt:cipher=aes-cbc-essiv:sha256",

@@ -26,15 +26,18 @@ keyctl add user kmk "$(head -c 32 /dev/urandom | base64)" @u &&
   echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
 """
 # The same files again and again, by two loops at once: written, so that IMA and EVM have to compute anew, and opened
-# while the other loop does.
+# while the other loop does. An attribute that is larger than a block takes several transactions, one after the other
+# (fs/xfs/libxfs/xfs_attr.c, xfs_attr_set_iter); ext4 refuses it.
 ATTRIBUTES = """
 cd "$1" || exit 1
-number=0
+number=0 large=$(head -c 3000 /dev/zero | tr '\\0' x)
 while :; do
   for name in one two three; do
     echo "$number" >>$name; read -r line <$name
     chmod $((number % 2 ? 600 : 644)) $name
     setfattr -n user.farm -v "$number" $name; setfattr -n security.farm -v "$number" $name
+    setfattr -n user.large -v "$large" $name; setfattr -n user.large -v "$number$large$large" $name 2>/dev/null
+    setfattr -x user.large $name
   done
   number=$((number + 1))
 done
@@ -53,6 +56,11 @@ ONE_FOR_ALL = """
 asked=
 for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & asked="$asked $!"; done
 for pid in $asked; do wait $pid || exit 1; done
+"""
+# The same for a key that is refused in the end (security/keys/key.c, key_reject_and_link).
+NONE_FOR_ALL = """
+for number in 1 2 3 4; do keyctl request2 user debug:refused negate @s & done
+wait
 """
 # How many keys root has, as soon as there are at most $1, or after ten seconds.
 COUNT = """
@@ -89,9 +97,10 @@ def storm(target, background):
         with background(ATTRIBUTES, directory), background(ATTRIBUTES, directory), background(KEYS):
             yield
         # Each of them would make a session keyring of its own, and a key in that, if they had none together.
-        limited = ["timeout", f"{target.pace.seconds(10):.0f}"]
-        woken = target.run([*limited, "keyctl", "session", "-", "bash", "-c", ONE_FOR_ALL], check=False).status == 0
-        assert woken, "tasks that waited for a key which another one has made were not woken"
+        together = ["timeout", f"{target.pace.seconds(10):.0f}", "keyctl", "session", "-", "bash", "-c"]
+        for script, what in ((ONE_FOR_ALL, "another one has made"), (NONE_FOR_ALL, "was refused")):
+            woken = target.run([*together, script], check=False).status == 0
+            assert woken, f"tasks that waited for a key which {what} were not woken"
         left = keys(most) - most
         assert left <= 0, f"{left} keys were not freed"
 
@@ -140,6 +149,14 @@ def offline(protected, target):
 
 def debugfs(*requests):
     return [["debugfs", "-w", "-R", request] for request in requests]
+
+
+@FILESYSTEMS
+def test_notices_that_the_hmac_was_removed(protected, target):
+    """What EVM remembers of a file is forgotten with each change of its HMAC (evm_inode_post_removexattr)."""
+    path = f"{protected.mountpoint}/file"
+    target.run(f"echo content >{path} && cat {path} && setfattr -x security.evm {path}")
+    assert target.run(["cat", path], check=False).status, "a file could be read whose HMAC was removed"
 
 
 @pytest.mark.stack("data / ext4")

@@ -29,3 +29,23 @@ def test_cpus_that_come_and_go_leave_no_buffer_behind(target, slab_growth):
     target.run("echo Y >/sys/module/zswap/parameters/enabled")
     grown = slab_growth(lambda rounds: target.run(["bash", "-c", HOTPLUG, "bash", str(rounds)]))
     assert BUFFERS not in [growth.cache for growth in grown]
+
+
+# zsmalloc has caches of its own for each pool (mm/zsmalloc.c, create_cache).
+GONE = """
+for ((tries = 50; tries; tries--)); do [ $(grep -c ^zspage /proc/slabinfo) -gt 1 ] || exit 0; sleep 0.2; done
+exit 1
+"""
+
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.namespace("swap", size="128M")
+@pytest.mark.stack("swap / swap")
+def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
+    target.run("echo Y >/sys/module/zswap/parameters/enabled")
+    # Random: no compressor makes it smaller, and such pages are refused.
+    fio("/tmp", duration=0, size="32M", memory="16M", buffered=True)
+    target.run("rm /tmp/farm-fio.* && echo zstd >/sys/module/zswap/parameters/compressor")
+    stack.close()
+    gone = target.run(["bash", "-c", GONE], check=False).status == 0
+    assert gone, "the pool of the former compressor is still there"

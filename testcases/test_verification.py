@@ -65,6 +65,10 @@ STACKS = {
     "pi1-4096": ({"block": 4096, "pi": 1, "ms": 8}, "data", once(PI_1)),
     "pi3-512": ({"block": 512, "pi": 3, "ms": 8}, "data", once(PI_3)),
     "pi3-4096": ({"block": 4096, "pi": 3, "ms": 64}, "data", once(PI_3)),
+    "pi2-512": ({"block": 512, "pi": 2, "ms": 8}, "data", once(PI_1)),
+    # Where protection information stands first, and guards of 64 bits (block/t10-pi.c, ext_pi_crc64_verify).
+    "pi1-first": ({"block": 4096, "pi": 1, "ms": 64, "pi_first": True}, "data", once(PI_1)),
+    "pi1-crc64": ({"block": 4096, "pi": 1, "ms": 16, "guard": 64}, "data", once(PI_1)),
     "journal-crc32c": ({}, "data / integrity", INTEGRITY),
     "journal-hmac": ({"block": 4096}, "data / linear:offset=4104 / integrity:hash=hmac-sha256", once(INTEGRITY)),
     "bitmap-crc32c": ({"block": 4096}, "data / integrity:mode=bitmap", INTEGRITY),

@@ -70,6 +70,27 @@ for ((number = 1; number < 200; number++)); do
 done
 echo $failed
 """
+# Tasks move from CPU to CPU while they compress.
+MIGRATE = """
+while :; do for cpu in 0 1; do for task in $(pgrep stress-ng); do taskset -p -c $cpu $task; done; done
+done >/dev/null 2>&1
+"""
+# One group, of many, has pages in zswap, and more than zswap may have: it takes some out again, each after a second
+# chance, sixteen for each page that it refuses (mm/zswap.c, shrink_worker). The others have nothing to take.
+FULL = """
+cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir idle-{1..40} full &&
+  echo $BASHPID >full/cgroup.procs && head -c 512K /dev/urandom | xxd -p >/tmp/part &&
+  for ((part = 48; part; part--)); do cat /tmp/part; done >/tmp/data || exit 1
+echo 1 >/sys/module/zswap/parameters/max_pool_percent
+echo 12M >full/memory.reclaim
+for ((tries = 300; tries; tries--)); do
+  echo 128K >full/memory.reclaim
+  read -r taken </sys/kernel/debug/zswap/written_back_pages
+  [ $taken = 0 ] || break
+  sleep 0.02
+done 2>/dev/null
+echo $taken
+"""
 
 STACKS = pytest.mark.parametrize((), [
     pytest.param(marks=pytest.mark.stack("swap / swap"), id="plain"),
@@ -117,3 +138,29 @@ def test_pages_of_zeroes_and_of_ones(stack, stress):
     read all pages both ways takes an emulated guest more than a quarter of a minute.
     """
     stress(stack, bytes="400M", keep=True, method="zero-one")
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.duration(45)
+def test_pages_of_a_few_bits(stack, stress):
+    """Almost nothing in a page, at its beginning or anywhere else, is not nothing."""
+    stress(stack, bytes="400M", keep=True, method="galpat-0")
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("scarce")
+@pytest.mark.duration(30)
+def test_tasks_move(stack, stress, background):
+    with background(MIGRATE):
+        stress(stack, **PRESSURE)
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_a_full_pool_makes_room(target):
+    target.run(ON)
+    # Since that is there, zswap keeps pages in the order of their age itself (mm/zswap.c, zswap_lru_add).
+    if target.run("test -e /sys/fs/cgroup/memory.zswap.writeback", check=False).status:
+        pytest.skip("the kernel has no memory.zswap.writeback, and zswap takes nothing out of zsmalloc")
+    taken = int(target.run(["bash", "-c", FULL]).stdout)
+    assert taken, "zswap is full, and takes nothing out"
