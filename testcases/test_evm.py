@@ -42,6 +42,7 @@ while :; do
   number=$((number + 1))
 done
 """
+INODES = 'cd "$1" && mkdir unused && cd unused && for ((number = 0; number < 3000; number++)); do : >$number; done'
 # /sbin/request-key makes such keys (request-key.conf of keyutils), negates such a one, and knows nothing of the third.
 KEYS = """
 number=0
@@ -120,8 +121,15 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 ])
 
 
+@pytest.fixture
+def crowded(protected, target):
+    """The file system has more inodes than anybody needs: reclaim takes them, and their locks, meanwhile."""
+    target.run(["bash", "-c", INODES, "bash", protected.mountpoint])
+
+
 @FILESYSTEMS
 @pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("crowded")
 def test_under_pressure(protected, attributes, storm, churn, stress):
     with storm(protected.mountpoint), stress.running("/tmp", bytes="320M", keep=True, method="rand-set"):
         churn(protected, files=200)

@@ -79,7 +79,8 @@ done >/dev/null 2>&1
 # chance, sixteen for each page that it refuses (mm/zswap.c, shrink_worker). The others have nothing to take.
 FULL = """
 cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir idle-{1..40} full &&
-  echo $BASHPID >full/cgroup.procs && head -c 512K /dev/urandom | xxd -p >/tmp/part &&
+  echo $BASHPID >full/cgroup.procs && echo zstd >/sys/module/zswap/parameters/compressor &&
+  head -c 512K /dev/urandom | xxd -p >/tmp/part &&
   for ((part = 48; part; part--)); do cat /tmp/part; done >/tmp/data || exit 1
 echo 1 >/sys/module/zswap/parameters/max_pool_percent
 echo 12M >full/memory.reclaim
