@@ -78,7 +78,7 @@ done >/dev/null 2>&1
 # One group, of many, has pages in zswap, and more than zswap may have: it takes some out again, each after a second
 # chance, sixteen for each page that it refuses (mm/zswap.c, shrink_worker). The others have nothing to take.
 FULL = """
-cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir idle-{1..40} full &&
+cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir idle-{1..200} full &&
   echo $BASHPID >full/cgroup.procs && echo zstd >/sys/module/zswap/parameters/compressor &&
   head -c 512K /dev/urandom | xxd -p >/tmp/part &&
   for ((part = 48; part; part--)); do cat /tmp/part; done >/tmp/data || exit 1
