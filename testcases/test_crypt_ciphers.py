@@ -47,10 +47,12 @@ def test_a_full_queue(target, stack, fio):
 
 @pytest.mark.machine(append=("cryptd.cryptd_max_cpu_qlen=8",))
 @big_blocks
-@pytest.mark.parametrize((), stacks(
-    "luks2:integrity=hmac-sha256,wipe,cryptd", "luks2:cipher=aes-gcm-random,integrity=aead,wipe,cryptd"))
+@pytest.mark.stack("data / luks2:cipher=aes-gcm-random,integrity=aead,wipe,cryptd")
 def test_a_full_queue_of_authenticated(stack, fio):
-    """Who waits in the backlog hears twice of it: -EINPROGRESS is no end, nor is it to be kept from dm-crypt."""
+    """Who waits in the backlog hears twice of it: -EINPROGRESS is no end, nor is it to be kept from dm-crypt.
+
+    Not with hmac-sha256: there Linux 6.1 keeps it (crypto/authenc.c), and dm-crypt waits for ever.
+    """
     fio(stack, rw="randwrite", bs="64K", iodepth=16)
     stack.reopen()
     fio(stack, bs="64K", verify_only=True)

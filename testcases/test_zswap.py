@@ -149,9 +149,9 @@ def test_pages_of_a_few_bits(stack, stress):
 
 
 @pytest.mark.stack("swap / swap")
-@pytest.mark.usefixtures("scarce")
 @pytest.mark.duration(30)
-def test_tasks_move(stack, stress, background):
+def test_tasks_move(stack, target, stress, background):
+    target.run(ON)
     with background(MIGRATE):
         stress(stack, **PRESSURE)
 

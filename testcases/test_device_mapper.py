@@ -1,0 +1,135 @@
+"""What device mapper owes all others: who wrote how much, limits of swap, rescuers, and a mirror's other half."""
+
+import re
+
+import pytest
+
+plain = pytest.mark.namespace("data", size="64M")
+
+# Numbers of a disk's `stat` file before those of the sectors that were read and written (Documentation/block/stat.rst).
+READ, WRITTEN = 2, 6
+# One and a half times what dm-crypt takes at once, so that its parts differ (get_max_request_sectors).
+BLOCK, BLOCKS = 192 << 10, 40
+COPY = f"dd bs={BLOCK} count={BLOCKS} conv=notrunc status=none"
+IN_GROUP = f"""
+group=/sys/fs/cgroup/writer
+echo +io >/sys/fs/cgroup/cgroup.subtree_control && mkdir -p $group && echo $$ >$group/cgroup.procs &&
+  {COPY} if=/dev/zero of="$1" oflag=direct && {COPY} if="$1" of=/dev/null iflag=direct
+"""
+
+
+@plain
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"data / {text}"), id=text)
+    for text in ("linear:offset=8", "crypt", "crypt:cryptd", "crypt:no_read_workqueue,no_write_workqueue")])
+def test_what_is_read_and_written_is_accounted(target, stack):
+    """Once at the device, whatever its parts (dm_accept_partial_bio), and to the cgroup that asked for it at the disk.
+
+    dm-crypt allocates the bios of writes in threads of its own; dm_submit_bio_remap() says whose they are.
+    """
+    def sectors():
+        numbers = target.run(["cat", f"/sys/block/{stack.devices[-1].kernel}/stat"]).stdout.split()
+        return int(numbers[READ]), int(numbers[WRITTEN])
+
+    before = sectors()
+    target.run(["bash", "-c", IN_GROUP, "bash", stack.device])
+    counted = tuple(after - then for after, then in zip(sectors(), before, strict=True))
+    size = BLOCK * BLOCKS
+    assert counted == (size // 512, size // 512), f"{counted} sectors are said to have been read and written"
+
+    disk = target.run(["cat", f"{stack.base.sysfs}/dev"]).stdout.strip()
+    said = target.run(["cat", "/sys/fs/cgroup/writer/io.stat"]).stdout
+    found = re.search(rf"(?:^|\s){disk} rbytes=(\d+) wbytes=(\d+)", said)
+    charged = tuple(map(int, found.groups())) if found else (0, 0)
+    assert charged == (size, size), f"of {size} bytes the group is said to have read and written {charged} at the disk"
+
+
+# Stack -> the work queues that I/O goes through there and that have a thread for when no other can be made.
+QUEUES = {
+    "data / crypt / xfs": (
+        "kcryptd", "kcryptd_io", "kdmflush", "xfs-buf", "xfs-conv", "xfs-log", "xfs-reclaim", "kblockd", "writeback"),
+    "data / integrity": (
+        "kdmflush", "dm-integrity-metadata", "dm-integrity-wait", "dm-integrity-offload", "dm-integrity-commit",
+        "dm-integrity-writer"),
+}
+# A kernel before 6.9 calls them by the name of the queue alone, and shows 15 letters of it.
+COMM = 15
+
+
+@pytest.mark.namespace("data", size="384M")
+@pytest.mark.parametrize("queues", [
+    pytest.param(queues, marks=pytest.mark.stack(written), id=written.replace(" ", ""))
+    for written, queues in QUEUES.items()])
+@pytest.mark.usefixtures("stack")
+def test_work_for_reclaim_has_a_rescuer(target, queues):
+    """Memory is freed by writing, which must not wait for memory for a worker (WQ_MEM_RECLAIM, init_rescuer)."""
+    # Tasks that end meanwhile make cat fail.
+    running = target.run("cat /proc/[0-9]*/comm 2>/dev/null", check=False).stdout.splitlines()
+    threads = [comm.removeprefix("kworker/R-") for comm in running]
+
+    def rescued(queue):
+        return any(re.match(rf"{queue}([-/]|$)", comm) or comm == queue[:COMM] for comm in threads)
+
+    missing = [queue for queue in queues if not rescued(queue)]
+    assert not missing, f"there is no rescuer for {', '.join(missing)}"
+
+
+# Bios of swap that device mapper lets be in flight on one device.
+MOST = 8
+BENEATH = "farm-data-1-linear"
+SLOW = r"""
+dmsetup table $1 | sed -E 's/ linear (\S+) (\S+)$/ delay \1 \2 0 \1 \2 50/' | dmsetup reload $1 && dmsetup resume $1 &&
+  dmsetup table $1 | grep -q ' delay '
+"""
+# 4 MiB that are not zero, of which half has to leave: prints how many writes were in flight at most.
+SWAP_OUT = """
+group=/sys/fs/cgroup/swapped
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir -p $group &&
+  (echo $BASHPID >$group/cgroup.procs && exec head -c 4M /dev/urandom >/tmp/swapped) || exit 1
+exec {never}<> <(:)
+most=0
+echo 2M >$group/memory.reclaim 2>/dev/null &
+while kill -0 $! 2>/dev/null; do
+  read -r reads writes </sys/block/$1/inflight
+  [ $writes -le $most ] || most=$writes
+  read -t 0.005 -u $never
+done
+rm /tmp/swapped
+echo $most
+"""
+
+
+@pytest.mark.machine(append=(f"dm_mod.swap_bios={MOST}",))
+@plain
+@pytest.mark.stack("data / linear / crypt / swap")
+def test_little_swap_is_in_flight(target, stack):
+    """Each page that dm-crypt writes takes another one for its ciphertext, so there is a limit (__map_bio)."""
+    target.run(["bash", "-c", SLOW, "bash", BENEATH])
+    crypt = next(device.kernel for device in stack.devices if device.kind == "crypt")
+    most = int(target.run(["bash", "-c", SWAP_OUT, "bash", crypt]).stdout)
+    assert most, "nothing was swapped out"
+    # A bio counts a moment longer than its place is taken (clone_endio).
+    assert most <= 2 * MOST, f"{most} bios of swap were in flight, and {MOST} may be"
+
+
+HALF = 65536
+MIRROR = f"""
+for leg in 0 1; do
+  dmsetup create leg$leg --table "0 {HALF} linear $1 $((leg * {HALF}))" || exit 1
+done
+dmsetup create both --table \
+  "0 {HALF} mirror core 2 1024 nosync 2 /dev/mapper/leg0 0 /dev/mapper/leg1 0 1 handle_errors"
+"""
+LOSE = f'dmsetup reload leg0 --table "0 {HALF} error" && dmsetup resume leg0'
+READ_ALL = "dd if=/dev/mapper/both bs=64K count=32 iflag=direct status=none | sha256sum"
+
+
+@plain
+def test_a_mirror_reads_from_its_other_half(target):
+    """A read that fails is tried on the other leg, and no error is left of the first (mirror_end_io, read_callback)."""
+    target.run(["bash", "-c", MIRROR, "bash", target.block_device("data")])
+    target.run("dd if=/dev/urandom of=/dev/mapper/both bs=64K count=32 iflag=fullblock oflag=direct status=none")
+    before = target.run(READ_ALL).stdout
+    target.run(LOSE)
+    assert target.run(READ_ALL).stdout == before, "half of the mirror is lost, and what the other has is not read"
+    target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
