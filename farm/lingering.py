@@ -19,9 +19,10 @@ ASK_SECONDS = 10.0
 POLL_SECONDS = 0.2
 
 # SIGKILL waits to be taken: bit 8 of the signals that are pending for the thread or its process (fs/proc/array.c,
-# render_sigset_t). A zombie has ended, and keeps what was pending.
+# render_sigset_t). Each thread is asked: the first one may be a zombie, which has ended and keeps what was pending,
+# while another hangs.
 _ASK = r"""
-cat /proc/[0-9]*/status 2>/dev/null | awk '
+cat /proc/[0-9]*/task/[0-9]*/status 2>/dev/null | awk '
   /^Name:/ { name = substr($0, 7) }
   /^State:/ { state = $2 }
   /^Pid:/ { pid = $2 }
@@ -32,7 +33,7 @@ _LINE = re.compile(r"(?P<state>[A-Za-z]) (?P<pid>\d{1,10}) (?P<name>.{1,64})", r
 
 @dataclass(frozen=True)
 class Lingering:
-    """A process that does not end."""
+    """A thread that does not end."""
 
     name: str
     pid: int

@@ -19,7 +19,7 @@ def stacks(directory: Path) -> tuple[Stuck, ...]:
     return stuck(shown)
 
 
-def text(groups: Sequence[Stuck]) -> str:
+def digest(groups: Sequence[Stuck]) -> str:
     """As a file: who stands where, and the stack below it in the form that can be decoded."""
     return "\n".join(_one(group) for group in groups) or "no task was blocked, and no CPU in the kernel\n"
 

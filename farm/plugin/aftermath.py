@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from farm.deadline import Deadline
 from farm.errors import FarmError, HangError
 from farm.evidence import TOTAL_SECONDS, Places, collect, decode, memory, stacks
-from farm.evidence.stacks import FILE as STACKS
-from farm.evidence.stacks import text
+from farm.evidence.collect import write
+from farm.evidence.stacks import FILE, digest
 from farm.kernel import Kernel
 from farm.leaks import KIND as LEAK
 from farm.leaks import LeakDetector
@@ -28,7 +28,7 @@ def look_for_lingering(target: Target, monitor: Monitor) -> FarmError | None:
         monitor.trip(error)
     else:
         if left:
-            monitor.trip(HangError(f"{', '.join(map(str, left))} was killed and does not end."))
+            monitor.trip(HangError("; ".join(f"{one} was killed and does not end" for one in left) + "."))
     return monitor.failure()
 
 
@@ -81,9 +81,9 @@ def collect_evidence(
     if dump_memory:
         memory(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
     stuck = stacks(directory.evidence)
-    shown, places = text(stuck), None
+    shown, places = digest(stuck), None
     if kernel.vmlinux is not None:
         reports = [finding.text for finding in monitor.findings]
         places = decode([*reports, shown], kernel.vmlinux, kernel.decoder, total)
-    directory.write_text(f"{directory.evidence.name}/{STACKS}", places.text(shown) if places else shown)
+    write(directory.evidence / FILE, places.text(shown) if places else shown)
     return Evidence(stuck, places)

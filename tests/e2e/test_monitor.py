@@ -81,7 +81,7 @@ def test_no_progress(target, stack, fio):
 def test_killed_in_vain(target, background):
     target.run("echo 0 >/proc/sys/kernel/hung_task_timeout_secs")
     with background("echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT"):
-        time.sleep(2)
+        target.run("until grep -qs lkdtm_HUNG_TASK /proc/[0-9]*/wchan; do sleep 0.1; done")
 
 def test_qemu_killed(target):
     os.kill(target.pid, signal.SIGKILL)

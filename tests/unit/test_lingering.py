@@ -1,8 +1,7 @@
 """Who was killed and does not end."""
 
-import shlex
+import os
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -57,8 +56,8 @@ def test_what_is_no_such_line_is_passed_over(text: str) -> None:
 
 
 @contextmanager
-def started(command: str) -> Iterator[int]:
-    process = subprocess.Popen(shlex.split(command))
+def sleeping() -> Iterator[int]:
+    process = subprocess.Popen(["sleep", "100"])
     try:
         yield process.pid
     finally:
@@ -67,8 +66,8 @@ def started(command: str) -> Iterator[int]:
 
 
 def test_a_zombie_and_a_process_that_was_not_killed_do_not_linger() -> None:
-    with started("sleep 100") as killed, started("sleep 100") as lives:
+    with sleeping() as killed, sleeping() as lives:
         subprocess.run(["kill", "-KILL", str(killed)], check=True)
-        time.sleep(0.1)
+        os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
         left = lingering(Here(), Pace())
     assert not {killed, lives} & {one.pid for one in left}
