@@ -1,27 +1,10 @@
-"""dm-crypt by its table: wiped keys, more than one target, vectors of large sectors, and what has to pass through."""
+"""dm-crypt by its table: wiped keys, more than one target, and what it asks of its users."""
 
-from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-# Numbers of a disk's `stat` file before that of its flushes (Documentation/block/stat.rst).
-BEFORE = 15
-WRITES = 20
-# The same table on a loop device, which has a cache and no FUA: a write that has to be durable is followed by a flush
-# (block/blk-flush.c, blk_flush_policy), and that is counted.
-ON_LOOP = r"""
-truncate -s 64M /tmp/disk && loop=$(losetup --find --show /tmp/disk) &&
-  dmsetup table --showkeys "$1" | sed -E "s, [0-9]+:[0-9]+ , $loop ," | dmsetup reload "$1" && dmsetup resume "$1" &&
-  echo $loop
-"""
-# Vectors count sectors of 4096 bytes, from a large number on.
-LARGE = r"""
-dmsetup table --showkeys "$1" |
-  sed -E "s/ 0 (\S+ \S+) 1 sector_size:4096$/ $2 \1 2 sector_size:4096 iv_large_sectors/" | dmsetup reload "$1" &&
-  dmsetup resume "$1" && dmsetup table "$1" | grep -q " $2 .* iv_large_sectors"
-"""
 KEY = "0123456789abcdef" * 4
 
 plain = pytest.mark.namespace("data", size="64M")
@@ -29,24 +12,6 @@ plain = pytest.mark.namespace("data", size="64M")
 
 def name(stack):
     return Path(stack.device).name
-
-
-@plain
-@pytest.mark.parametrize((), [
-    pytest.param(marks=pytest.mark.stack(f"data / {text}"), id=text)
-    for text in ("linear:offset=8", "crypt", "crypt:cryptd", "crypt:no_read_workqueue,no_write_workqueue")])
-def test_a_durable_write_stays_one(target, stack):
-    """With O_DSYNC a write is durable by itself (REQ_FUA), and a flush follows (linux/fs.h, generic_write_sync)."""
-    loop = Path(target.run(["bash", "-c", ON_LOOP, "bash", name(stack)]).stdout.strip()).name
-
-    def flushes():
-        return int(target.run(["cat", f"/sys/block/{loop}/stat"]).stdout.split()[BEFORE])
-
-    before = flushes()
-    target.run(["dd", "if=/dev/zero", f"of={stack.device}", "bs=4K", f"count={WRITES}", "oflag=direct,dsync",
-                "conv=notrunc", "status=none"])
-    flushed = flushes() - before
-    assert flushed >= 2 * WRITES, f"{flushed} flushes for {WRITES} durable writes that are flushed, too"
 
 
 @plain
@@ -85,18 +50,6 @@ def test_two_targets_are_one_device(target, stack, fio):
     target.run(["blkdiscard", "--offset", str(16 << 20), "--length", str(8 << 20), whole.device])
     assert first_half() == before, "a discard in the second half changed the first"
     target.run(["dmsetup", "remove", "whole"])
-
-
-@plain
-@pytest.mark.stack("data / crypt:sector_size=4096")
-@pytest.mark.parametrize("offset", [8, (1 << 36) + 8])
-def test_others_can_decipher_large_sectors(target, stack, fio, offset):
-    target.run(["bash", "-c", LARGE, "bash", name(stack), str(offset)])
-    fio(stack, duration=0, size=8 << 20)
-    for at in (0, 3 << 12):
-        read = f"dd if={stack.device} iflag=direct bs=4K skip={at >> 12} count=16 status=none | sha256sum"
-        same = target.run(read).stdout.split()[0] == sha256(stack.deciphered(at, 1 << 16)).hexdigest()
-        assert same, f"nobody else can decipher what dm-crypt stored for byte {at}"
 
 
 @plain

@@ -1,4 +1,4 @@
-"""What single modes of dm-integrity do: a journal with several versions, regions that are computed again, flushes.
+"""What single modes of dm-integrity do: a journal with several versions, regions that are computed again.
 
 The journal, the bitmap and direct writes are explained in Documentation/admin-guide/device-mapper/dm-integrity.rst.
 """
@@ -10,10 +10,6 @@ import pytest
 # A place within what fio writes, in blocks of 4096 bytes; neither a beginning nor an end of anything.
 WORK = {"size": "1M", "bs": "4K"}
 BLOCK = 105
-FLUSHES = 20
-# Numbers of a disk's `stat` file before that of its flushes (Documentation/block/stat.rst).
-BEFORE = 15
-FLUSH = "dd if=/dev/zero of=$1 bs=4K seek=$2 count=1 oflag=direct conv=fsync,notrunc status=none"
 # The fifth word is the number of sectors, the sixth how far they are computed, `-` when there is nothing to compute.
 RECALCULATED = """
 for ((tries = 100; tries; tries--)); do
@@ -64,27 +60,6 @@ def test_what_is_computed_again_is_verified_again(stack, fio, disk, computed_aga
     disk.flip("data", sector=stack.sector_of(BLOCK * 4096).sector, byte=100)
     with expect("dm-integrity"):
         fio(stack, verify_only=True, **WORK)
-
-
-@pytest.mark.namespace("data", size="64M")
-@pytest.mark.namespace("tags", size="64M")
-@pytest.mark.parametrize("mode", [
-    pytest.param("--integrity-no-journal", id="direct"), pytest.param("--integrity-bitmap-mode", id="bitmap")])
-def test_flushes_reach_the_data_beside_its_tags(target, mode):
-    """With the tags on a disk of their own there are two caches to flush."""
-    data, tags = (target.block_device(name) for name in ("data", "tags"))
-    target.run(["integritysetup", "format", "--batch-mode", "--no-wipe", "--data-device", data, tags])
-    target.run(["integritysetup", "open", mode, "--data-device", data, tags, "apart"])
-
-    def flushes():
-        return int(target.run(["cat", f"/sys/block/{Path(data).name}/stat"]).stdout.split()[BEFORE])
-
-    before = flushes()
-    for number in range(FLUSHES):
-        target.run(["sh", "-c", FLUSH, "sh", "/dev/mapper/apart", str(number)])
-    flushed = flushes() - before
-    target.run(["integritysetup", "close", "apart"])
-    assert flushed >= FLUSHES, f"{flushed} of {FLUSHES} flushes reached the data"
 
 
 @pytest.mark.machine(cpus=2)

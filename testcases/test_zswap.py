@@ -46,8 +46,7 @@ done
 """
 # One allocation after the other fails while a CPU is brought up, until none is left (fault-injection.rst, fail-nth).
 # What the writing task does itself counts: the callbacks before the first step of the CPU itself (kernel/cpu.c). On a
-# CPU that came up all the same a task that may run nowhere else reclaims its own memory: it uses what the CPU did not
-# get.
+# CPU that came up all the same, a task that may run nowhere else reclaims its own memory by what the CPU did not get.
 BRING_UP = """
 group=/sys/fs/cgroup/bring-up
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && echo 2M >$group/memory.high || exit 1
