@@ -17,7 +17,7 @@ from farm.options import BUILD_OPTIONS, as_arguments
 from farm.qualify.ahead import Ahead
 from farm.qualify.journal import Journal, Record
 from farm.qualify.mutant import Mutant
-from farm.qualify.plan import Step, request, steps
+from farm.qualify.plan import Step, differences, request, steps
 from farm.qualify.table import Row, rows, verdict_on
 from farm.results.alone import alone_in
 from farm.results.directory import RESULT, new_run_directory, write_json
@@ -146,9 +146,12 @@ def begin(
     digest = json_digest(asked)
     if resume is not None:
         about = _about(resume)
+        if "request" not in about:
+            raise UserError(f"--resume {resume} is not the run directory of a farm qualify.")
         if about.get("digest") != digest:
-            raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options. Give the same "
-                            "command line, or begin anew without --resume.")
+            changed = "; ".join(differences(about["request"], asked))
+            raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options ({changed}). Give "
+                            "the same command line, or begin anew without --resume.")
         found = [resume]
     else:
         abouts = {path.parent: _about(path.parent) for path in sorted(runs_dir.glob(f"*/{ABOUT}"))}

@@ -43,3 +43,18 @@ def request(mutants: Sequence[Mutant], runs: int, options: Mapping[str, object],
     """What makes two qualifications the same, as JSON; `testcases` are digests of the files they lie in."""
     return {"mutants": {mutant.name: mutant.digest for mutant in mutants}, "runs": runs,
             "options": {name: str(value) for name, value in options.items()}, "testcases": dict(testcases)}
+
+
+def differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What makes two requests different, in words: `runs: 3, now 1`; what is of no use to people only by its name."""
+    found = []
+    for what in sorted({*then, *now}):
+        before, after = then.get(what), now.get(what)
+        if not (isinstance(before, dict) and isinstance(after, dict)):
+            found += [f"{what}: {before}, now {after}"] if before != after else []
+        elif what == "options":
+            found += differences(before, after)
+        else:
+            names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+            found += [f"other {what}: {', '.join(names)}"] if names else []
+    return found

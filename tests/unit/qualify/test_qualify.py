@@ -112,8 +112,10 @@ def test_the_same_request_goes_on_where_it_was(tmp_path: Path) -> None:
     assert begin([ONE], 2, tcg, tmp_path / "elsewhere", kernel="k", resume=begun.directory) == begun
     assert begin([ONE], 3, tcg, tmp_path, kernel="k").directory != begun.directory
     assert begin([ONE], 2, tcg, tmp_path, kernel="other").directory != begun.directory
-    with pytest.raises(UserError, match="not begun with these"):
-        begin([TWO], 2, tcg, tmp_path, kernel="k", resume=begun.directory)
+    with pytest.raises(UserError, match=r"not begun with these .* \(other mutants: .*one, two.*; runs: 2, now 1\)"):
+        begin([TWO], 1, tcg, tmp_path, kernel="k", resume=begun.directory)
+    with pytest.raises(UserError, match="not the run directory of a farm qualify"):
+        begin([ONE], 2, tcg, tmp_path, kernel="k", resume=tmp_path)
     about = begun.directory / "qualify.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "verdict": "good"}))
     assert begin([ONE], 2, tcg, tmp_path, kernel="k").directory != begun.directory
