@@ -133,3 +133,25 @@ def test_a_mirror_reads_from_its_other_half(target):
     target.run(LOSE)
     assert target.run(READ_ALL).stdout == before, "half of the mirror is lost, and what the other has is not read"
     target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
+
+
+# Bytes between two runs of tags (drivers/md/dm-integrity.c, DEFAULT_INTERLEAVE_SECTORS): dm-integrity takes no more of
+# a bio at once than up to there (max_io_len).
+AREA = 32768 * 512
+# One bio of dm-crypt (drivers/md/dm-crypt.c, DM_CRYPT_DEFAULT_MAX_WRITE_SIZE), half of it on either side.
+ACROSS = AREA - (64 << 10)
+WRITE = r"""
+dd if=/dev/urandom of=/tmp/some bs=128K count=1 iflag=fullblock status=none &&
+  dd if=/tmp/some of="$1" bs=128K seek=$2 oflag=direct,seek_bytes conv=notrunc status=none
+"""
+READ = 'dd if="$1" bs=128K count=1 skip=$2 iflag=direct,skip_bytes status=none | cmp - /tmp/some'
+
+
+@pytest.mark.namespace("data", size="64M", block=4096)
+@pytest.mark.stack("data / luks2:integrity=hmac-sha256")
+def test_tags_are_split_with_their_data(target, stack):
+    """A bio with tags crosses a border of dm-integrity's: each part has its own tags (drivers/md/dm.c, alloc_tio)."""
+    target.run(["bash", "-c", WRITE, "bash", stack.device, str(ACROSS)])
+    target.run(["bash", "-c", READ, "bash", stack.device, str(ACROSS)])  # from the journal
+    stack.reopen()
+    target.run(["bash", "-c", READ, "bash", stack.device, str(ACROSS)])

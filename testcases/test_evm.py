@@ -161,10 +161,14 @@ def debugfs(*requests):
 
 @FILESYSTEMS
 def test_notices_that_the_hmac_was_removed(protected, target):
-    """What EVM remembers of a file is forgotten with each change of its HMAC (evm_inode_post_removexattr)."""
+    """What EVM remembers of a file is forgotten with each change of its HMAC (evm_inode_post_removexattr).
+
+    Nor does a change of its mode get it a new one: that would vouch for all that was changed (evm_inode_setattr).
+    """
     path = f"{protected.mountpoint}/file"
     target.run(f"echo content >{path} && cat {path} && setfattr -x security.evm {path}")
     assert target.run(["cat", path], check=False).status, "a file could be read whose HMAC was removed"
+    assert target.run(["chmod", "600", path], check=False).status, "chmod made a new HMAC for a file without one"
 
 
 @pytest.mark.stack("data / ext4")
@@ -190,3 +194,24 @@ def test_notices_content_that_was_given_its_hash(offline, target, protected):
     other = f"{protected.mountpoint}/other"
     target.run(f"echo Content >{other} && cat {other} && getfattr --only-values -n security.ima {other} >/tmp/hash")
     offline(lambda inode: debugfs("zap_block -f file -o 0 -l 1 -p 67 0", "ea_set -f /tmp/hash file security.ima"))
+
+
+@pytest.mark.stack("data / xfs")
+def test_a_file_that_gets_its_name_later_can_be_read(protected, target):
+    """IMA hashes a file of O_TMPFILE when it is closed, too (fs/namei.c, vfs_tmpfile; ima_post_create_tmpfile)."""
+    path = f"{protected.mountpoint}/named"
+    target.run(["xfs_io", "-T", "-c", "pwrite -q 0 4k", "-c", f"flink {path}", protected.mountpoint])
+    target.run(["sha256sum", path])
+
+
+# request-key.conf of keyutils negates such a key, and leaves it in the session's keyring for half a minute.
+READ_REFUSED = """
+keyctl request2 user debug:empty negate @s
+id=$(awk '/ user +debug:empty/ { print $1 }' /proc/keys) && [ -n "$id" ] || exit 2
+! keyctl read 0x$id
+"""
+
+
+def test_a_refused_key_has_no_content(target):
+    """It has no payload that its type could read (security/keys/keyctl.c, keyctl_read_key)."""
+    target.run(["keyctl", "session", "-", "bash", "-c", READ_REFUSED])

@@ -69,3 +69,80 @@ def test_what_is_computed_again_is_verified_again(stack, fio, disk, computed_aga
 def test_readers_wait_for_a_writer(stack, fio):
     """Reads of a block wait until it is written, in work queues of dm-integrity's that the write goes through, too."""
     fio(stack, rw="randrw", reads=75, verify="none", size=4096, iodepth=128, batch=64)
+
+
+# $1: device; $2: its name; $3: the disk. Written at the last moment: what is not flushed is within ten seconds
+# (DEFAULT_SYNC_MSEC).
+COPY = r"""
+set -e -o pipefail
+dd if=/dev/urandom of="$1" bs=64K count=16 iflag=fullblock oflag=direct conv=notrunc status=none
+dmsetup suspend "$2"
+dd if="$3" of=/tmp/copy bs=1M iflag=direct status=none
+dmsetup resume "$2"
+loop=$(losetup --find --show /tmp/copy)
+dmsetup table "$2" | sed -E "s, [0-9]+:[0-9]+ , $loop ," | dmsetup create copy
+for device in "$1" /dev/mapper/copy; do
+  dd if=$device bs=64K count=16 iflag=direct status=none | sha256sum
+done
+dmsetup remove copy
+"""
+
+
+@pytest.mark.namespace("data", size="64M")
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"data / integrity:mode={mode}"), id=mode)
+    for mode in ("journal", "bitmap", "direct")])
+def test_a_suspended_device_is_on_its_disk(target, stack):
+    """Whoever suspends a device copies the disk beneath, or makes a new table (dm-integrity.c, postsuspend)."""
+    said = target.run(["bash", "-c", COPY, "bash", stack.device, Path(stack.device).name, stack.base.path]).stdout
+    original, copy = (line.split()[0] for line in said.splitlines())
+    assert copy == original, "the copy of a suspended device holds other data"
+
+
+# $1: the disk; $2: the device's name; the only section of the journal holds whatever was written since it was opened.
+SIGNED = r"""
+dmsetup create "$2" --table "0 2048 integrity $1 0 - J 4 journal_sectors:1 internal_hash:crc32c fix_hmac \
+journal_mac:hmac(sha256):0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+"""
+# $1: the disk. While the device is open its journal is not cleared (dm_integrity_postsuspend does that).
+FILL = r"""
+dd if=/dev/urandom of=/dev/mapper/signed bs=4K count=1 oflag=direct conv=fsync,notrunc status=none &&
+  dd if="$1" of=/tmp/signed bs=1M iflag=direct status=none
+"""
+# $1: name; $2: the byte to change, or "".
+LOOP = r"""
+cp /tmp/signed "/tmp/$1"
+[ -z "$2" ] || {
+  byte=$(od -An -tu1 -j "$2" -N1 "/tmp/$1")
+  printf "$(printf '\\x%02x' $((byte ^ 1)))" | dd of="/tmp/$1" bs=1 seek="$2" conv=notrunc status=none
+}
+losetup --find --show "/tmp/$1"
+"""
+# Bytes of the disk (drivers/md/dm-integrity.c): `salt` of struct superblock; `mac` of the journal's first sector.
+SIGNATURES = {"superblock": 48, "journal": 8 * 512 + 496}
+
+
+@pytest.mark.namespace("data", size="16M")
+def test_a_journal_that_somebody_changed_is_not_replayed(target, expect):
+    """The signatures of journal and superblock are compared (dm-integrity.c, rw_section_mac and sb_mac)."""
+    def made(name, device):
+        return not target.run(["bash", "-c", SIGNED, "bash", device, name], check=False).status
+
+    def read(name):
+        script = f"set -o pipefail; dd if=/dev/mapper/{name} bs=4K count=1 iflag=direct status=none | sha256sum"
+        found = target.run(["bash", "-c", script], check=False)
+        return "" if found.status else found.stdout
+
+    def loop(name, byte=""):
+        return target.run(["bash", "-c", LOOP, "bash", name, str(byte)]).stdout.strip()
+
+    disk = target.block_device("data")
+    assert made("signed", disk), "the device cannot be made"
+    target.run(["bash", "-c", FILL, "bash", disk])
+    assert made("untouched", loop("untouched")), "a copy of the device cannot be opened"
+    assert "" != read("untouched") == read("signed"), "a good journal is not replayed"
+    for name, byte in SIGNATURES.items():
+        device = loop(name, byte)
+        with expect("dm-integrity"):
+            assert not (made(name, device) and read(name)), f"a changed {name} is taken for good"
+    target.run("for name in signed untouched journal; do dmsetup remove $name || exit; done")

@@ -1,4 +1,4 @@
-"""NVMe metadata that changes: a namespace that is formatted anew, and metadata that a program passes through."""
+"""NVMe metadata at its edges: formatted anew, passed through by a program, spare, and left to the controller."""
 
 import pytest
 
@@ -12,6 +12,9 @@ head -c 64K /dev/urandom >/tmp/data && head -c 8K /dev/urandom >/tmp/metadata &&
 done
 """
 WRITES = 100
+# What fio writes, and a place within that, neither a beginning nor an end of anything.
+WORK = {"size": "1M", "bs": "4K"}
+AT = 0x6_9000
 
 
 @pytest.mark.namespace("data", size="64M", block=512, pi=1, ms=8)
@@ -38,3 +41,41 @@ def test_a_program_gets_its_pages_back(target, stack):
     target.run(["sh", "-c", WRITE, "sh", stack.base.path, str(WRITES)])
     left = pinned() - before
     assert left < WRITES, f"{left} pages are still pinned after {WRITES} commands"
+
+
+@pytest.mark.machine(append=("slub_debug=P,kmalloc-1k",))
+@pytest.mark.namespace("tags", size="64M", block=4096, ms=64)
+@pytest.mark.namespace("protected", size="64M", block=4096, ms=64, pi=1)
+@pytest.mark.stack("tags")
+@pytest.mark.stack("protected")
+def test_no_memory_of_the_kernel_is_written_as_metadata(stacks, fio, disk):
+    """What no protection information fills is zero (block/bio-integrity.c, bio_integrity_prep).
+
+    The metadata of 16 blocks come from kmalloc-1k, in which nothing is zero by itself here.
+    """
+    for serial, spare in {"tags": 64, "protected": 56}.items():
+        fio(stacks[serial], duration=0, size="1M", bs="64K")
+        written = {disk.read(serial, block, "metadata")[:spare] for block in range(256)}
+        assert written == {bytes(spare)}, f"spare metadata on the disk {serial}: {max(written).hex()}"
+
+
+@pytest.mark.stack("data")
+@pytest.mark.parametrize("rows", [
+    pytest.param([("data", "pi-guard", 1), ("ref", "pi-ref", 3)], id="type1",
+                 marks=pytest.mark.namespace("data", size="64M", block=512, pi=1, ms=8)),
+    pytest.param([("data", "pi-guard", 1), ("guard", "pi-guard", 1)], id="type3",
+                 marks=pytest.mark.namespace("data", size="64M", block=4096, pi=3, ms=8)),
+])
+def test_the_controller_makes_and_checks(target, stack, fio, expect, rows):
+    """Where the block layer is told not to, the controller does (drivers/nvme/host/core.c, nvme_setup_rw: PRACT)."""
+    settings = f"{stack.base.sysfs}/integrity"
+    target.run(f"echo 0 >{settings}/write_generate && echo 0 >{settings}/read_verify")
+    fio(stack, duration=0, **WORK)
+    for area, reporter, byte in rows:
+        print(f"{area}: {reporter}")  # shown when the row fails
+        stack.corrupt(AT, area, byte=byte)
+        with expect(reporter):
+            fio(stack, verify_only=True, **WORK)
+        stack.restore()
+    target.run(f"echo 1 >{settings}/read_verify")
+    fio(stack, verify_only=True, **WORK)

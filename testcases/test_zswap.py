@@ -147,6 +147,33 @@ def test_pages_of_a_few_bits(stack, stress):
     stress(stack, bytes="400M", keep=True, method="galpat-0")
 
 
+# Three quarters of swap hold zeroes, and then something else: it has to use places again.
+REUSED = """
+group=/sys/fs/cgroup/reused
+store() {
+  (echo $BASHPID >$group/cgroup.procs && exec head -c 24M $1 >/tmp/stored) || exit 1
+  for ((tries = 30; tries; tries--)); do
+    [ $(<$group/memory.swap.current) -lt 20000000 ] || return 0
+    echo 4M >$group/memory.reclaim
+  done 2>/dev/null
+  exit 1
+}
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && head -c 24M /dev/urandom >/tmp/other || exit 1
+store /dev/zero
+rm /tmp/stored
+store /tmp/other
+cmp /tmp/other /tmp/stored
+"""
+
+
+@pytest.mark.namespace("swap", size="32M")
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_a_place_of_zeroes_is_used_again(target):
+    """That it held zeroes is a bit of its own since 6.12 (mm/page_io.c, zeromap), which has to go."""
+    target.run(["bash", "-c", REUSED])
+
+
 @pytest.mark.stack("swap / swap")
 @pytest.mark.duration(30)
 def test_tasks_move(stack, target, stress, background):
@@ -161,3 +188,73 @@ def test_a_full_pool_makes_room(target):
     target.run(ON)
     taken = int(target.run(["bash", "-c", FULL]).stdout)
     assert taken, "zswap is full, and takes nothing out"
+
+
+# Memory becomes free in three steps, everywhere in between, and what is left is moved together after each: most pages
+# of zsmalloc move twice. Lines of 3700 characters take a page of their own each (lzo makes no letters shorter), those
+# of 1500 lie side by side, and across the boundaries of pages.
+MOVED = """
+group=/sys/fs/cgroup/moved
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group || exit 1
+cd /sys/module/zswap/parameters && echo zsmalloc >zpool && echo lzo >compressor && cd /tmp || exit 1
+chunk=$(head -c 192K /dev/zero | tr '\\0' x)
+for part in 1 2 3 4; do
+  for ((piece = 0; piece < 32; piece++)); do
+    for filler in a b c; do printf %s "$chunk" >>$filler || exit 1; done
+  done
+  base64 -w $((part % 2 ? 3700 : 1500)) /dev/urandom | head -n 400 |
+    dd bs=64K cbs=4096 conv=block status=none >text.$part
+  (echo $BASHPID >$group/cgroup.procs && exec cat text.$part >stored.$part) || exit 1
+  for tries in 1 2 3 4; do echo 2M >$group/memory.reclaim; done 2>/dev/null
+done
+stored=$(sed -n 's/^zswapped //p' $group/memory.stat)
+for filler in a b c; do rm $filler; echo 1 >/proc/sys/vm/compact_memory || exit 1; done
+for part in 1 2 3 4; do cmp text.$part stored.$part || exit 1; done
+echo $((stored >> 12))
+"""
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_compressed_pages_are_moved(target):
+    """Compaction moves the pages of zsmalloc, and its handles must follow (zs_page_migrate, replace_sub_page)."""
+    target.run(ON)
+    stored = int(target.run(["bash", "-c", MOVED]).stdout)
+    assert stored, "nothing was in zswap when memory was compacted"
+
+
+# All that is refused stays in memory: the group above has no room in zswap, and may not use the disk.
+LIMITED = """
+cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir limited && cd limited &&
+  echo +memory >cgroup.subtree_control && mkdir inner && echo 0 >memory.zswap.max || exit 1
+[ ! -e memory.zswap.writeback ] || echo 0 >memory.zswap.writeback || exit 1
+text=$(head -c 512K /dev/urandom | xxd -p)
+before=$(sed -n 's/^pswpout //p' /proc/vmstat)
+(echo $BASHPID >inner/cgroup.procs && printf %s "$text$text$text$text" >/tmp/limited) || exit 1
+for tries in 1 2 3; do echo 4M >inner/memory.reclaim; done 2>/dev/null
+after=$(sed -n 's/^pswpout //p' /proc/vmstat)
+rm /tmp/limited
+[ -e memory.zswap.writeback ] && echo $((after - before)) || echo 0
+"""
+# Pages and places on the disk that are freed wait on each CPU for more of their kind; both keep their group until then.
+UNLIMITED = """
+echo 3 >/proc/sys/vm/drop_caches && rmdir /sys/fs/cgroup/limited/inner /sys/fs/cgroup/limited || exit 1
+for ((tries = 50; tries; tries--)); do
+  ! grep -q '^nr_dying_descendants 0$' /sys/fs/cgroup/cgroup.stat || exit 0; sleep 0.2
+done
+exit 1
+"""
+
+
+@pytest.mark.stack("swap / swap")
+def test_groups_have_limits(stack, target):
+    """Those of a group hold for the groups in it (obj_cgroup_may_zswap, mem_cgroup_zswap_writeback_enabled).
+
+    A page that is refused for them leaves no reference to its group behind (mm/zswap.c, zswap_store).
+    """
+    target.run(ON)
+    written = int(target.run(["bash", "-c", LIMITED]).stdout)
+    assert not written, f"{written} pages were written to the disk in spite of memory.zswap.writeback"
+    stack.close()
+    gone = target.run(["bash", "-c", UNLIMITED], check=False).status == 0
+    assert gone, "groups that were removed are still there"

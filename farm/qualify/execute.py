@@ -150,8 +150,8 @@ def begin(
             raise UserError(f"--resume {resume} is not the run directory of a farm qualify.")
         if about.get("digest") != digest:
             changed = "; ".join(differences(about["request"], asked))
-            raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options ({changed}). Give "
-                            "the same command line, or begin anew without --resume.")
+            raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options ({changed}). "
+                            "Give the same command line, or begin anew without --resume.")
         found = [resume]
     else:
         abouts = {path.parent: _about(path.parent) for path in sorted(runs_dir.glob(f"*/{ABOUT}"))}
