@@ -2,7 +2,8 @@
 
     FarmError
     ├── UserError              the request cannot be carried out; says what, where, and what to do
-    │   └── MissingFeatureError    the kernel under test lacks what it takes: nothing to judge
+    │   ├── MissingFeatureError    the kernel under test lacks what it takes: nothing to judge
+    │   └── RevisionError          this revision cannot be what the request makes of it; another one may
     ├── InfrastructureError    the host, QEMU, the network or the disk failed; never good or bad
     │   └── InternalError          the testcase's or the farm's own code has a bug
     └── KernelError            the kernel under test misbehaved
@@ -29,6 +30,10 @@ class UserError(FarmError):
 
 class MissingFeatureError(UserError):
     """The kernel under test lacks what the request needs, as it said itself; a cell that ends so is skipped."""
+
+
+class RevisionError(UserError):
+    """The request does not fit this revision: a patch does not apply to it, it has no such symbol. Another may do."""
 
 
 class InfrastructureError(FarmError):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from farm.errors import FarmError, GuestError, KernelError
 from farm.model import Finding, Outcome, Verdict
 
-# What changes from run to run in a sentence about the same failure.
-_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
+# Kinds of failure that no report of a kernel has: what the farm and its testcases say of themselves, by `cause_of`.
+OWN_KINDS = ("assertion", "build", "boot", "hang", "no-progress", "silence", "unnoticed", "verification", "command",
+             "workload", "stack")
+# What changes from run to run in a sentence about the same failure: numbers, and digests.
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d+")
 
 
 @dataclass(frozen=True)

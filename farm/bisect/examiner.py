@@ -16,6 +16,7 @@ from farm.bisect.state import Journal, Step
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
 from farm.errors import InfrastructureError, UserError
+from farm.verdict import Cause
 
 # What can be the failure that is searched: neither what the testcase could not ask nor what the host did.
 _FAILED = frozenset({Seen.BUG, Seen.OTHER, Seen.NO_BOOT, Seen.NO_BUILD})
@@ -79,6 +80,7 @@ class Examiner:
             run = self.observe(name)
             if run.seen in (Seen.NO_BUILD, Seen.UNASKED):
                 raise UserError(self.misbehaves(name, "cannot be judged", [run]))
+            self._reconsider(name)
         symptom = self.journal.symptom
         assert symptom is not None
         self.answer(name, strategy.Conclusion(Answer.BUG, symptom.title))
@@ -88,6 +90,9 @@ class Examiner:
     def verify_free_end(self) -> None:
         """Run it as often as the rate wants. Raises UserError when it is not free of the bug."""
         (name,) = set(self._ends) - {self._buggy}
+        # Also by a run that came after its answer.
+        if any(run.seen is Seen.BUG for run in self.runs_of(name)):
+            raise UserError(self.misbehaves(name, "should be free of the bug and is not"))
         known = self.journal.steps.get(name)
         if known and known.answer is Answer.NO_BUG:
             return
@@ -172,15 +177,32 @@ class Examiner:
     def _record(self, run: Run) -> Run:
         symptom = self.journal.symptom
         if symptom is None and run.commit == self._buggy and run.cause and run.seen in _FAILED:
-            cause = run.cause
-            symptom = Symptom(cause.kind, run.title or cause.title, cause.function, cause.signature,
-                              self._settings.match)
-            self.journal.add_symptom(symptom)
-            self._progress.symptom(symptom)
+            self._search_for(self._symptom(run, run.cause))
             run = replace(run, seen=Seen.BUG)
         self.journal.add_run(run)
         self._progress.ran(run)
         return run
+
+    def _symptom(self, run: Run, cause: Cause) -> Symptom:
+        return Symptom(cause.kind, run.title or cause.title, cause.function, cause.signature, self._settings.match)
+
+    def _search_for(self, symptom: Symptom) -> None:
+        self.journal.add_symptom(symptom)
+        self._progress.symptom(symptom)
+
+    def _reconsider(self, name: str) -> None:
+        """The first failure may have been the odd one: another that shows more often is the one that is searched."""
+        known = self.journal.symptom
+        if known is None:
+            return
+        failed = [(run, run.cause) for run in self.runs_of(name) if run.cause and run.seen in _FAILED]
+
+        def often(symptom: Symptom) -> int:
+            return sum(symptom.covers(cause) for _, cause in failed)
+
+        best = max((self._symptom(run, cause) for run, cause in failed), key=often, default=known)
+        if often(best) > often(known):
+            self._search_for(best)
 
     def _twin(self, name: str) -> strategy.Conclusion | None:
         """The answer of one with the very same kernel: what booted there would boot here."""

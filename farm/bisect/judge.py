@@ -15,8 +15,9 @@ from farm.errors import BuildError, UserError
 from farm.model import Verdict
 from farm.verdict import cause_of
 
-# Exit status of `farm build` for a kernel that does not compile, and for a request that cannot be carried out.
-_DOES_NOT_COMPILE, _REQUEST = Verdict.BAD, Verdict.STOP + 1
+# Exit status of `farm build` for a kernel that does not compile, for a request that does not fit this revision, and for
+# one that can be carried out for none.
+_DOES_NOT_COMPILE, _UNFIT, _REQUEST = Verdict.BAD, Verdict.SKIP, Verdict.STOP + 1
 # Building what may never be asked for must not slow the guest that is being judged.
 _NICE = 15
 # The kind that `cause_of` gives a kernel that does not compile.
@@ -102,7 +103,9 @@ class FarmJudge:
             return Build(seen=Seen.STOPPED)
         if ended.status == 0 and ended.answer:
             return Build(_digest(ended.answer), seconds=ended.seconds)
-        if ended.status in (_DOES_NOT_COMPILE, _REQUEST):
+        if ended.status == _REQUEST:
+            raise UserError(ended.said)
+        if ended.status in (_DOES_NOT_COMPILE, _UNFIT):
             cause = cause_of(BuildError(ended.said))
             return Build(error=cause.title, seconds=ended.seconds, seen=Seen.NO_BUILD,
                          cause=cause if ended.status == _DOES_NOT_COMPILE else None)

@@ -29,9 +29,8 @@ class Progress:
         self._say(f"{self.name(name)} {what}")
 
     def symptom(self, symptom: Symptom) -> None:
-        what = {"function": f"kind {symptom.kind}, function {symptom.function or 'unknown'}",
-                "kind": f"kind {symptom.kind}", "signature": f"signature {symptom.signature}",
-                "any": "any failure"}[symptom.match]
+        what = {"function": f"kind {symptom.kind}, function {symptom.function}", "kind": f"kind {symptom.kind}",
+                "signature": f"signature {visible(symptom.signature)}", "any": "any failure"}[symptom.compared]
         self._say(f"the bug: {visible(symptom.title)} (by {what})")
 
     def rate(self, rate: Rate) -> None:

@@ -12,7 +12,6 @@ from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError
 from farm.guest.shell import visible
 from farm.kernel.git import Repository
-from farm.results.directory import write_atomically
 
 # How often the runs without the culprit may agree with the answer by luck.
 TOLERANCE = 0.05
@@ -37,23 +36,24 @@ def revert_patch(repository: Repository, culprit: str, onto: str, directory: Pat
     parents = repository.run("show", "-s", "--format=%P", culprit).stdout.split()
     if len(parents) != 1:
         return None
-    index = directory / "revert.index"
+    index, undo = directory / "revert.index", directory / "revert.new"
     index.unlink(missing_ok=True)
     diff = ("diff-tree", "-p", "--binary", "--full-index")
     try:
-        undo = repository.run(*diff, culprit, parents[0]).stdout
+        # By files, which git writes itself: source code is bytes, and in no encoding that is known.
+        repository.run(*diff, f"--output={undo}", culprit, parents[0])
         repository.run("read-tree", onto, index=index)
-        done = repository.run("apply", "--cached", "--3way", "-", index=index, input=undo.encode(), check=False)
+        done = repository.run("apply", "--cached", "--3way", str(undo), index=index, check=False)
         if done.returncode != 0:
             return None
         tree = repository.run("write-tree", index=index).stdout.strip()
-        patch = repository.run(*diff, onto, tree).stdout
+        repository.run(*diff, f"--output={undo}", onto, tree)
+        if not undo.stat().st_size:
+            return None  # it was taken out there already
+        return undo.rename(path)
     finally:
-        index.unlink(missing_ok=True)
-    if not patch:
-        return None  # it was taken out there already
-    write_atomically(path, patch)
-    return path
+        for left in (index, undo):
+            left.unlink(missing_ok=True)
 
 
 class Prover:

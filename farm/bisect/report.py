@@ -104,7 +104,7 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
         seen=rate.seen, runs=rate.seen + rate.missed, proof=verdict.proof,
         steps=tuple(_row(commit, evidence, journal) for commit in journal.steps),
         good=request.good, bad=request.bad, reproduce=tuple(reproduce),
-        regzbot=_regzbot(request, commits, journal.symptom),
+        regzbot=_regzbot(request, commits, journal.symptom, verdict),
         crash=crash_of(directory, journal.runs, [one.commit for one in commits]), directory=str(directory))
 
 
@@ -127,8 +127,10 @@ def row(journal: Journal, name: str, subject: str, answer: str) -> Row:
         runs=tuple(dict.fromkeys(run.directory for run in runs if run.directory)))
 
 
-def _regzbot(request: Request, commits: tuple[Commit, ...], symptom: Symptom) -> tuple[str, ...]:
+def _regzbot(request: Request, commits: tuple[Commit, ...], symptom: Symptom, verdict: Verdict) -> tuple[str, ...]:
     """Lines for the regression tracker (Documentation/process/handling-regressions.rst, regzbot's commands)."""
+    if verdict.proof.confirmed is False:
+        return ()  # a tracker is no place for a guess
     if request.settings.fix:
         return (f"#regzbot fix: {commits[0].commit[:12]}",) if len(commits) == 1 else ()
     introduced = commits[0].commit if len(commits) == 1 else f"{request.good[:12]}..{request.bad[:12]}"

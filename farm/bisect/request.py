@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.bisect.inputs import Inputs
 from farm.bisect.judge import Subject
 from farm.bisect.values import Settings
 from farm.errors import UserError
@@ -24,6 +25,8 @@ class Request:
     good: str
     bad: str
     settings: Settings
+    # The files that it was given.
+    inputs: Inputs = ()
 
     @property
     def old(self) -> str:
@@ -36,7 +39,7 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         return {"subject": {**asdict(self.subject), "tree": str(self.subject.tree)}, "good": self.good,
-                "bad": self.bad, "settings": asdict(self.settings)}
+                "bad": self.bad, "settings": asdict(self.settings), "inputs": list(map(list, self.inputs))}
 
     @property
     def name(self) -> str:
@@ -56,7 +59,8 @@ def from_json(value: dict[str, Any]) -> Request:
     return Request(
         Subject(Path(subject["tree"]), tuple(subject["testcases"]), tuple(subject["build_options"]),
                 tuple(subject["run_options"])),
-        value["good"], value["bad"], Settings(**{**settings, "paths": tuple(settings["paths"])}))
+        value["good"], value["bad"], Settings(**{**settings, "paths": tuple(settings["paths"])}),
+        tuple((name, digest) for name, digest in value["inputs"]))
 
 
 def load(directory: Path) -> Request:

@@ -20,6 +20,7 @@ from farm.bisect import gitbisect, report
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import GitBisect
 from farm.bisect.history import Evidence, History, read
+from farm.bisect.inputs import require_unchanged
 from farm.bisect.judge import FarmJudge
 from farm.bisect.proof import Comparer, Proof, Prover, revert_patch
 from farm.bisect.request import REQUEST, Request, load
@@ -29,7 +30,7 @@ from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
 from farm.kernel.values import BuildRequest
-from farm.results.alone import alone_in
+from farm.results.alone import LOCK, alone_in
 from farm.results.directory import write_atomically, write_json
 
 Say = Callable[[str], None]
@@ -74,15 +75,7 @@ class Session:
 
     def _run(self) -> report.Report:
         request = self.request
-        known = self.directory / REQUEST
-        if known.exists() and load(self.directory) != request:
-            raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
-        # They hold nothing that the journal does not; a git that was killed leaves its locks in them.
-        for name in (*gitbisect.REPOSITORIES, sources.UNFINISHED):
-            shutil.rmtree(self.directory / name, ignore_errors=True)
-        repository, _ = (self._repository(name) for name in gitbisect.REPOSITORIES)
-        history = self._history(repository)
-        write_json(known, request.to_json())
+        repository, history = self._begin(request)
         journal = Journal(self.directory)
         bisect = GitBisect(self.directory, request.old, request.new, request.settings)
         judge = FarmJudge(request.subject, self.directory)
@@ -93,6 +86,32 @@ class Session:
         driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say)
         verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, driver))
         return self._report(repository, verdict, driver.evidence, journal)
+
+    def _begin(self, request: Request) -> tuple[Repository, History]:
+        """Claim the directory and read the history; what cannot be bisected leaves nothing there."""
+        known = self.directory / REQUEST
+        fresh = not known.exists()
+        if fresh and (others := sorted(path.name for path in self.directory.iterdir() if path.name != LOCK)):
+            raise UserError(f"{self.directory} is no bisection's, and not empty: it has {others[0]}. "
+                            "Choose another --dir.")
+        if not fresh and load(self.directory) != request:
+            raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
+        require_unchanged(request.inputs)
+        write_json(known, request.to_json())
+        try:
+            self._remove_repositories()
+            repository, _ = (self._repository(name) for name in gitbisect.REPOSITORIES)
+            return repository, self._history(repository)
+        except UserError:
+            if fresh:
+                self._remove_repositories()
+                known.unlink(missing_ok=True)
+            raise
+
+    def _remove_repositories(self) -> None:
+        """They hold nothing that the journal does not; a git that was killed leaves its locks in them."""
+        for name in (*gitbisect.REPOSITORIES, sources.UNFINISHED):
+            shutil.rmtree(self.directory / name, ignore_errors=True)
 
     def _repository(self, name: str) -> Repository:
         """A repository of the farm's own with the user's commits; both ends are kernel trees.
@@ -116,9 +135,15 @@ class Session:
             raise UserError(f"--good and --bad are the same commit, {request.good[:12]}. Give two.")
         if not gitbisect.ancestry(repository, request.old, request.new):
             raise UserError(self._unrelated(repository))
-        history = read(repository, request.old, request.new, request.settings.paths)
+        paths = request.settings.paths
+        try:
+            history = read(repository, request.old, request.new, paths)
+        except InfrastructureError as error:
+            if not paths:
+                raise
+            raise UserError(f"git does not understand --path {', '.join(paths)}: {error}") from error
         if not history.parents:
-            raise UserError(f"no commit between the ends touches {', '.join(request.settings.paths)}.")
+            raise UserError(f"no commit between the ends touches {', '.join(paths)}.")
         return history
 
     def _unrelated(self, repository: Repository) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,17 @@ class Journal:
         self._answer(step)
 
     def add_symptom(self, symptom: Symptom) -> None:
+        """Search this failure from now on; the runs so far count by it, too."""
         self._append({"symptom": asdict(symptom)})
-        self.symptom = symptom
+        self._search_for(symptom)
 
     def add_proof(self, run: Run) -> None:
         self._append({"proof": _plain(run)})
         self.proofs.append(run)
+
+    def _search_for(self, symptom: Symptom) -> None:
+        self.symptom = symptom
+        self.runs = [_seen_by(symptom, run) for run in self.runs]
 
     def _answer(self, step: Step) -> None:
         self.steps.pop(step.commit, None)  # the latest stands last
@@ -83,7 +88,16 @@ class Journal:
             elif kind == "answer":
                 self._answer(Step(**{**value, "answer": Answer(value["answer"])}))
             else:
-                self.symptom = Symptom(**value)
+                self._search_for(Symptom(**value))
+
+
+def _seen_by(symptom: Symptom, run: Run) -> Run:
+    """A run as one who searches that failure sees it."""
+    if run.cause is None or run.seen not in (Seen.BUG, Seen.OTHER, Seen.NO_BOOT):
+        return run
+    if symptom.covers(run.cause):
+        return replace(run, seen=Seen.BUG)
+    return replace(run, seen=Seen.OTHER) if run.seen is Seen.BUG else run
 
 
 def _plain(run: Run) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from enum import Enum
 
 from farm.errors import UserError
 from farm.model import Finding
-from farm.verdict import Cause
+from farm.oops import KINDS
+from farm.verdict import OWN_KINDS, Cause
 
 
 class Seen(Enum):
@@ -32,6 +33,8 @@ class Answer(Enum):
 # How much of a failure has to be the same for it to be the failure that is searched.
 MATCHES = ("function", "kind", "signature", "any")
 MATCH_DEFAULT = "function"
+# Failures whose sentence tells where the workload happened to be, and nothing of the bug.
+_BY_KIND_ALONE = frozenset({"hang", "no-progress", "silence", "boot"})
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,33 @@ class Symptom:
     # One of MATCHES; `function` is kind and function.
     match: str = MATCH_DEFAULT
 
+    @property
+    def compared(self) -> str:
+        """The one of MATCHES by which failures are compared.
+
+        A failure that has no function is known by what it says, numbers apart: the kind alone would make one of every
+        two assertions, or of every two errors of a compiler.
+        """
+        if self.match != "function" or self.function:
+            return self.match
+        return "kind" if self.kind in _BY_KIND_ALONE or not self.signature else "signature"
+
     def covers(self, seen: Finding | Cause) -> bool:
         """Whether a failure is this one."""
-        if self.match == "any":
+        if self.compared == "any":
             return True
-        if self.match == "signature":
+        if self.compared == "signature":
             return seen.signature == self.signature
-        return seen.kind == self.kind and (self.match == "kind" or seen.function == self.function)
+        return seen.kind == self.kind and (self.compared == "kind" or seen.function == self.function)
 
 
 def parse_symptom(text: str) -> Symptom:
     """`KIND` or `KIND:FUNCTION`. Raises UserError."""
     kind, _, function = text.partition(":")
-    if not kind:
-        raise UserError(f"--symptom {text!r} names no kind. Write KIND or KIND:FUNCTION, e.g. panic:crypt_map.")
+    kinds = dict.fromkeys((*KINDS, *OWN_KINDS))
+    if kind not in kinds:
+        raise UserError(f"--symptom {text!r} names no kind of failure. Write KIND or KIND:FUNCTION, e.g. "
+                        f"panic:crypt_map; the kinds are {', '.join(kinds)}.")
     return Symptom(kind, text, function, match="function" if function else "kind")
 
 

@@ -12,7 +12,7 @@ import click
 
 from farm import __version__
 from farm.cli.telling import complain
-from farm.errors import FarmError, KernelError, UserError
+from farm.errors import FarmError, KernelError, RevisionError, UserError
 from farm.host.others import forbid_others_to_write
 from farm.model import Verdict
 
@@ -93,6 +93,8 @@ def _status(error: FarmError) -> int:
     """Only the kernel makes a revision bad."""
     if isinstance(error, KernelError):
         return Verdict.BAD
+    if isinstance(error, RevisionError):
+        return Verdict.SKIP
     return EXIT_USER if isinstance(error, UserError) else EXIT_INFRASTRUCTURE
 
 

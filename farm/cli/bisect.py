@@ -9,6 +9,7 @@ import click
 from farm.bisect.config.request import holds_config
 from farm.bisect.config.request import load as load_config
 from farm.bisect.gitbisect import LOG
+from farm.bisect.inputs import digests, of_testcases
 from farm.bisect.report import render, to_json
 from farm.bisect.request import Request, load
 from farm.bisect.session import Session, resolve
@@ -75,9 +76,12 @@ def start(
     Example: farm bisect --tree ~/linux --good v6.11 --bad v6.12 test_crypt.py::test_xfs_on_crypt_on_pi
     """
     workdir = Workdir.default()
+    subject = subject_of(tree, testcases, given)
     request = Request(
-        subject_of(tree, testcases, given), good=resolve(tree, good, workdir), bad=resolve(tree, bad, workdir),
-        settings=Settings(fix=fix, match=match, runs=runs, jobs=jobs, confidence=confidence, paths=paths))
+        subject, good=resolve(tree, good, workdir), bad=resolve(tree, bad, workdir),
+        settings=Settings(fix=fix, match=match, runs=runs, jobs=jobs, confidence=confidence,
+                          paths=tuple(_within(subject.tree, path) for path in paths)),
+        inputs=digests([*given["patch"], *given["config_dir"], *of_testcases(subject.testcases)]))
     return _run(request, directory or Path("bisections") / request.name, as_json=as_json)
 
 
@@ -118,6 +122,15 @@ def log(directory: Path) -> None:
         click.echo(f"# {step.commit[:12]} {step.answer.value}" + (f": {why}" if why else ""))
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
         click.echo(visible(line) if line.startswith("#") else line)
+
+
+def _within(tree: Path, path: str) -> str:
+    """A path of the tree, as git is told of it. Raises UserError for one that is empty or lies elsewhere."""
+    if Path(path).is_relative_to(tree):
+        path = str(Path(path).relative_to(tree))
+    if not path or Path(path).is_absolute():
+        raise UserError(f"--path {path!r} is no path in {tree}. Give one as `git log` takes it there.")
+    return path
 
 
 def _run(request: Request, directory: Path, *, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from farm.bisect.config.candidates import read
 from farm.bisect.config.report import ConfigReport, render, to_json
 from farm.bisect.config.request import ConfigRequest
 from farm.bisect.config.session import ConfigSession
+from farm.bisect.inputs import digests, of_testcases
 from farm.bisect.session import resolve
 from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
 from farm.cli.judge import RUN, absolute
@@ -67,7 +68,8 @@ def command(
     good, bad = (path.read_text(encoding="utf-8") for path in (good_config, bad_config))
     request = ConfigRequest(
         testcases=places, run_options=tuple(as_arguments(fixed, RUN)), source=build.source, rev=rev,
-        patches=build.patches, good=good, bad=bad, settings=Settings(match=match, runs=runs, confidence=confidence))
+        patches=build.patches, good=good, bad=bad, settings=Settings(match=match, runs=runs, confidence=confidence),
+        inputs=digests([*build.patches, *of_testcases(places)]))
     return run(request, directory or Path("bisections") / request.name, as_json=as_json)
 
 

@@ -14,7 +14,7 @@ from farm.bisect.session import resolve, uncommitted
 from farm.bisect.values import Answer, Run, Seen, parse_symptom
 from farm.cli.options import options
 from farm.cli.run import absolute_testcases
-from farm.errors import InfrastructureError, UserError
+from farm.errors import InfrastructureError
 from farm.host.workdir import Workdir
 from farm.kernel.git import user_query
 from farm.model import Verdict
@@ -43,7 +43,7 @@ def command(
     """Judge one revision: exit status 0 for good, 1 for bad, 125 for skip, 128 and above to stop.
 
     A kernel that does not build or does not boot is skipped, unless --symptom says `build` or what happens then; so is
-    one that fails in another way than --symptom says.
+    one to which a patch does not apply, and one that fails in another way than --symptom says.
 
     \b
     Example: git bisect start --no-checkout v6.13 v6.12
@@ -59,8 +59,6 @@ def command(
     build = judge.build(commit)
     if build.seen is Seen.HOST:
         raise InfrastructureError(build.error)
-    if build.seen is Seen.NO_BUILD and build.cause is None:
-        raise UserError(build.error)
     seen: list[Run] = []
     while (conclusion := strategy.conclude(seen, runs)) is None:
         run = of_build(commit, build, wanted) or judge.run(commit, build, wanted)

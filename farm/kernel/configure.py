@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farm.deadline import Deadline
-from farm.errors import BuildError, UserError
+from farm.errors import BuildError, RevisionError
 from farm.host import process
 from farm.kernel import explain, git
 from farm.kernel.config import Difference, Fragment, Wanted, differences, effective, parse_config, unmentioned
@@ -27,7 +27,7 @@ _UNKNOWN = re.compile(r"unknown symbol: (?:CONFIG_)?(\w+)")
 def configure(tree: Tree, make: Make, fragments: Sequence[Fragment], scratch: Path) -> None:
     """Leave the flavor's .config in the O= directory.
 
-    Raises UserError naming every symbol that the tree does not know or that a dependency dropped, and
+    Raises RevisionError naming every symbol that the tree does not know or that a dependency dropped, and
     BuildError when the tree's own configuration tools fail.
     """
     wanted = effective(one for fragment in fragments for one in fragment.wanted)
@@ -46,7 +46,7 @@ def configure(tree: Tree, make: Make, fragments: Sequence[Fragment], scratch: Pa
     said = kconfig(make, ["KCONFIG_WARN_UNKNOWN_SYMBOLS=1", "olddefconfig"])
     problems = _problems(tree, make, wanted, said, scratch)
     if problems:
-        raise UserError("\n".join(problems))
+        raise RevisionError("\n".join(problems))
     note.write_text(json.dumps([basis, _digest(config)]), encoding="utf-8")
 
 

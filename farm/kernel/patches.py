@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.errors import InfrastructureError, UserError
+from farm.errors import InfrastructureError, RevisionError, UserError
 from farm.host import process
 from farm.kernel import git
 
@@ -44,7 +44,7 @@ def commit(repository: git.Repository, base: str, patches: Sequence[Patch], scra
     """The commit that has the patches on top of `base`: always the same id for the same content.
 
     Works in an index of its own, so the work tree later changes in one step, only where files differ.
-    Raises UserError naming patch, file and hunk when one does not apply.
+    Raises RevisionError naming patch, file and hunk when one does not apply.
     """
     if not patches:
         return base
@@ -93,7 +93,7 @@ def _apply(repository: git.Repository, index: Path, patch: Patch, number: int, d
     if said is None:
         raise InfrastructureError(process.failure(done))
     hint = " It is already in the source." if undone.returncode == 0 else ""
-    raise UserError(f"{where} does not apply: {said}.{hint}")
+    raise RevisionError(f"{where} does not apply: {said}.{hint}")
 
 
 def explain(stderr: str, diff: str) -> str | None:

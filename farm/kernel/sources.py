@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from farm.deadline import Deadline
-from farm.errors import InfrastructureError, UserError
+from farm.errors import InfrastructureError, RevisionError, UserError
 from farm.host import process
 from farm.host.workdir import Workdir
 from farm.kernel import git, trees
@@ -132,7 +132,7 @@ class GitSource:
         self._require_objects(own)
         for name in _KERNEL_FILES:
             if own.run("cat-file", "-e", f"{self.commit}:{name}", check=False).returncode != 0:
-                raise UserError(f"{self.path} at {self.commit[:12]} is not a kernel tree: it has no {name}.")
+                raise RevisionError(f"{self.path} at {self.commit[:12]} is not a kernel tree: it has no {name}.")
         return self.commit
 
     def _require_objects(self, own: git.Repository) -> None:

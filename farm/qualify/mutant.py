@@ -28,12 +28,10 @@ from farm.errors import UserError
 from farm.host.workdir import data_directory
 from farm.kernel import DEFAULT_FLAVOR
 from farm.oops import KINDS
+from farm.verdict import OWN_KINDS
 
 DIRECTORY = "mutants"
 SUFFIX = ".patch"
-# What may end a testcase beside the reports on a console: the monitor's own findings, corruption that nobody
-# reported, a command that does not end or fails, and an assertion of the testcase.
-OTHER_KINDS = ("no-progress", "silence", "unnoticed", "hang", "command", "assertion")
 
 
 def _listed(value: object) -> object:
@@ -44,8 +42,9 @@ _List = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 def _known(kind: str) -> str:
-    if kind not in (*KINDS, *OTHER_KINDS):
-        raise ValueError(f"{kind} is none of {', '.join((*KINDS, *OTHER_KINDS))}")
+    kinds = dict.fromkeys((*KINDS, *OWN_KINDS))
+    if kind not in kinds:
+        raise ValueError(f"{kind} is none of {', '.join(kinds)}")
     return kind
 
 

@@ -8,6 +8,9 @@ from filelock import FileLock, Timeout
 
 from farm.errors import UserError
 
+# Name of the file that a process holds while it works in a directory.
+LOCK = "lock"
+
 
 @contextmanager
 def alone_in(directory: Path, doing: str) -> Iterator[None]:
@@ -17,7 +20,7 @@ def alone_in(directory: Path, doing: str) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / "lock").acquire(timeout=0)
+        lock = FileLock(directory / LOCK).acquire(timeout=0)
     except Timeout as error:
         raise UserError(f"another process {doing} in {directory}.") from error
     except OSError as error:

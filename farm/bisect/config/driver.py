@@ -11,7 +11,7 @@ from farm.bisect.config.minimal import Options
 from farm.bisect.examiner import Examiner
 from farm.bisect.judge import Judge
 from farm.bisect.progress import Progress
-from farm.bisect.proof import Proof
+from farm.bisect.proof import TOLERANCE, Proof
 from farm.bisect.state import Journal
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Answer, Seen, Settings
@@ -158,10 +158,16 @@ class ConfigDriver:
         """The bad configuration without what was found."""
         rest = frozenset(self._candidates.options) - set(options)
         what = f"The bad configuration with {', '.join(options)} as in the good one"
-        answer = self._ask(rest)
-        runs = strategy.tally(self._examiner.runs_of(self._candidates.get(rest).name))
+        self._ask(rest)
+        name = self._candidates.get(rest).name
+        needed = self._settings.runs or self.rate.runs(TOLERANCE)
+        # More runs than a step takes: this one is no step that a later one would mend.
+        while self._answer(name) is Answer.NO_BUG and self._clean_runs(name) < needed:
+            self._examiner.again(name)
+        answer, runs = self._answer(name), strategy.tally(self._examiner.runs_of(name))
         if answer is Answer.NO_BUG:
-            return Proof(True, f"{what} is free of the bug: {runs}.")
+            luck = self.rate.miss(self._clean_runs(name))
+            return Proof(True, f"{what} is free of the bug: {runs} (by luck: {luck:.1%}).")
         if answer is Answer.BUG:
             return Proof(False, f"{what} has the bug all the same, so that other options bring it too: {runs}.")
         return Proof(None, f"{what} cannot be judged: {runs}.")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from farm.bisect.inputs import Inputs
 from farm.bisect.request import REQUEST, name_after
 from farm.bisect.values import Settings
 from farm.errors import UserError
@@ -28,9 +29,12 @@ class ConfigRequest:
     good: str
     bad: str
     settings: Settings
+    # The files that it was given, but for the two.
+    inputs: Inputs = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "patches": list(map(str, self.patches)), "kind": "config"}
+        return {**asdict(self), "patches": list(map(str, self.patches)), "inputs": list(map(list, self.inputs)),
+                "kind": "config"}
 
     @property
     def build_options(self) -> list[str]:
@@ -59,6 +63,8 @@ def load(directory: Path) -> ConfigRequest:
         del value["kind"]
         lists = {name: tuple(value[name]) for name in ("testcases", "run_options")}
         settings = Settings(**{**value["settings"], "paths": tuple(value["settings"]["paths"])})
-        return ConfigRequest(**{**value, **lists, "patches": tuple(map(Path, value["patches"])), "settings": settings})
+        inputs = tuple((name, digest) for name, digest in value["inputs"])
+        return ConfigRequest(**{**value, **lists, "patches": tuple(map(Path, value["patches"])), "settings": settings,
+                                "inputs": inputs})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{directory} holds no search that can be read ({type(error).__name__}: {error}).") from error

@@ -10,6 +10,7 @@ from farm.bisect.config.candidates import Candidate, Candidates
 from farm.bisect.config.driver import ConfigDriver, Result
 from farm.bisect.config.report import ConfigReport, make, render
 from farm.bisect.config.request import FILES, ConfigRequest, load
+from farm.bisect.inputs import require_unchanged
 from farm.bisect.judge import FarmJudge
 from farm.bisect.request import REQUEST
 from farm.bisect.state import Journal
@@ -57,6 +58,7 @@ class ConfigSession:
         known = self.directory / REQUEST
         if known.exists() and load(self.directory) != request:
             raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
+        require_unchanged(request.inputs)
         # First: what was solved for another request would be taken for an answer to this one.
         write_json(known, request.to_json())
         files = {side: self.directory / name for side, name in FILES.items()}

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -159,6 +160,7 @@ def test_a_bug_that_shows_in_three_runs_of_ten(place):
             (directory / name).write_text((place / name).read_text())
         result, *_ = search(directory, [("OPTION_03", "OPTION_19")], rate=0.3, seed=seed)
         right += result.options == ("OPTION_03", "OPTION_19")
+        assert float(re.search(r"by luck: ([\d.]+)%", result.proof.text)[1]) <= 5
     assert right >= 4
 
 

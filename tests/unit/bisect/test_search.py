@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from farm.bisect.state import Journal
-from farm.bisect.values import Answer, Build, Seen, Settings
+from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
-from tests.unit.bisect.histories import KnowingJudge, World, bisect, import_history, random_world
+from tests.unit.bisect.histories import PANIC, KnowingJudge, World, bisect, import_history, random_world
 from tests.unit.host.owners import eventually
 
 
@@ -203,6 +203,26 @@ def test_an_end_that_does_not_behave_is_said_with_what_was_seen(tmp_path, place,
         assert word in str(error.value)
     if place == -1:  # what it showed was no failure
         assert Journal(tmp_path / "b").symptom is None
+
+
+def test_the_bug_is_what_the_bad_end_shows_most_often(tmp_path):
+    world = line(tmp_path, 16, 12)
+    judge = KnowingJudge(world, 1)
+    judge.script = {world.commits[-1]: [Seen.OTHER]}
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    journal = Journal(tmp_path / "b")
+    assert (journal.symptom.kind, journal.symptom.function) == ("panic", "f")
+    seen = [run.seen for run in journal.runs if run.commit == world.commits[-1]]
+    assert (seen[0], set(seen[1:])) == (Seen.OTHER, {Seen.BUG})
+
+
+def test_a_good_end_that_showed_the_bug_late_is_not_forgotten(tmp_path):
+    world = line(tmp_path, 16, 12)
+    bisect(world, tmp_path / "b", KnowingJudge(world, 1))
+    journal, first = Journal(tmp_path / "b"), world.commits[0]
+    journal.add_run(Run(first, Seen.BUG, "kernel panic: no in f", PANIC))
+    with pytest.raises(UserError, match="should be free of the bug and is not"):
+        bisect(world, tmp_path / "b", KnowingJudge(world, 1))
 
 
 def test_a_host_that_fails_again_and_again_stops_it(tmp_path):

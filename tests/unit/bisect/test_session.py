@@ -1,6 +1,7 @@
 """What surrounds the search: its ends, its revert, its report; on small trees that look like a kernel's."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from farm.bisect import report
 from farm.bisect.driver import Verdict
 from farm.bisect.history import Evidence, History, read
+from farm.bisect.inputs import digests
 from farm.bisect.judge import Subject
 from farm.bisect.proof import Proof, Prover, revert_patch
 from farm.bisect.request import Request, from_json, load
 from farm.bisect.session import Session, resolve, uncommitted
 from farm.bisect.state import Journal, Step
 from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
+from farm.cli.bisect import _within
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel.git import Repository
@@ -62,6 +65,7 @@ def test_what_a_killed_git_left_does_not_stop_it(user_tree, workdir, tmp_path):
     for path in ("import.git/config.lock", "repository.git/HEAD.lock"):
         (one.directory / path).parent.mkdir(parents=True)
         (one.directory / path).touch()
+    (one.directory / "request.json").write_text(json.dumps(one.request.to_json()))
     with pytest.raises(UserError, match="same commit"):  # the first that is said once git has done its part
         one.run()
     assert not list(one.directory.rglob("*.lock"))
@@ -95,8 +99,53 @@ def test_another_request_does_not_go_on_in_the_same_directory(user_tree, workdir
         session(user_tree, workdir, tmp_path, "old", "new", runs=3).run()
 
 
+def test_what_is_refused_leaves_nothing_behind(user_tree, workdir, tmp_path):
+    one = session(user_tree, workdir, tmp_path, "new", "old")
+    with pytest.raises(UserError, match="not an ancestor"):
+        one.run()
+    assert [path.name for path in one.directory.iterdir()] == ["lock"]
+
+
+def test_the_directory_of_somebody_else_stays_as_it_is(user_tree, workdir, tmp_path):
+    one = session(user_tree, workdir, tmp_path, "old", "new")
+    theirs = one.directory / "repository.git/config"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(UserError, match=r"no bisection's, and not empty: it has repository\.git\. Choose another"):
+        one.run()
+    assert theirs.exists()
+
+
+def test_a_patch_that_was_edited_does_not_go_on(user_tree, workdir, tmp_path):
+    patch = tmp_path / "a.patch"
+    patch.write_text("one")
+    one = session(user_tree, workdir, tmp_path, "new", "old")
+    one.request = replace(one.request, inputs=digests([patch]))
+    patch.write_text("two")
+    with pytest.raises(UserError, match=r"a\.patch has changed since this bisection began"):
+        one.run()
+    assert replace(one.request, inputs=digests([patch])).name != one.request.name
+    patch.unlink()
+    with pytest.raises(UserError, match=r"a\.patch: No such file"):
+        one.run()
+
+
+@pytest.mark.parametrize("path", [":(bogus)x", "../elsewhere"])
+def test_a_path_that_git_does_not_take_gets_a_sentence(user_tree, workdir, tmp_path, path):
+    with pytest.raises(UserError, match="git does not understand --path"):
+        session(user_tree, workdir, tmp_path, "old", "new", paths=(path,)).run()
+
+
+def test_a_path_is_one_of_the_tree(tmp_path):
+    assert _within(tmp_path, str(tmp_path / "drivers/md")) == _within(tmp_path, "drivers/md") == "drivers/md"
+    for path in ("", "/elsewhere"):
+        with pytest.raises(UserError, match="is no path in"):
+            _within(tmp_path, path)
+
+
 def test_a_request_comes_back_and_names_its_directory(user_tree, workdir, tmp_path):
     request = session(user_tree, workdir, tmp_path, "old", "new", paths=("drivers",), fix=True).request
+    request = replace(request, inputs=(("/t/test_a.py", "digest"),))
     assert from_json(json.loads(json.dumps(request.to_json()))) == request
     assert request.name.startswith("test_a-")
     assert (request.old, request.new) == (request.bad, request.good)
@@ -115,6 +164,18 @@ def test_the_revert_is_a_patch_for_the_other_end(user_tree, tmp_path):
     assert (user_tree / "drivers/b.c").read_text() == "int b;\n"
     assert (user_tree / "drivers/a.c").read_text().startswith("// moved")
     assert not (tmp_path / "revert.index").exists()
+
+
+def test_the_revert_keeps_bytes_that_are_no_text(user_tree, tmp_path):
+    file = user_tree / "drivers/a.c"
+    before = b"/* M\xfcller */\nint a;\n"
+    for content in (before, before + b"/* \xe9 */\n"):
+        file.write_bytes(content)
+        run_git(user_tree, "commit", "-qam", "bytes")
+    culprit = run_git(user_tree, "rev-parse", "HEAD")
+    patch = revert_patch(Repository(user_tree / ".git"), culprit, culprit, tmp_path)
+    run_git(user_tree, "apply", "--index", str(patch))
+    assert file.read_bytes() == before
 
 
 def test_what_cannot_be_reverted_makes_no_patch(user_tree, tmp_path):
@@ -223,5 +284,8 @@ def test_other_failures_are_listed_by_their_titles(tmp_path):
 
 def test_lines_for_regzbot_are_lines(tmp_path, user_tree, workdir):
     request = session(user_tree, workdir, tmp_path, "old", "new").request
-    lines = report._regzbot(request, (report.Commit("c" * 40, "a", "d", "s"),), Symptom("panic", "one\n#regzbot two"))
+    commits, symptom = (report.Commit("c" * 40, "a", "d", "s"),), Symptom("panic", "one\n#regzbot two")
+    confirmed, refuted = (Verdict(("c" * 40,), 0.99, Proof(value, "")) for value in (True, False))
+    assert report._regzbot(request, commits, symptom, refuted) == ()
+    lines = report._regzbot(request, commits, symptom, confirmed)
     assert lines == (f"#regzbot introduced: {'c' * 40}", "#regzbot title: one #regzbot two")

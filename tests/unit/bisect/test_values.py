@@ -1,8 +1,9 @@
 import pytest
 
 from farm.bisect.values import Symptom, parse_symptom
-from farm.errors import UserError
+from farm.errors import BuildError, HangError, UserError
 from farm.model import Finding
+from farm.verdict import cause_of
 
 PANIC = Finding("panic", "kernel panic: no in crypt_map", "crypt_map", signature="s1")
 ELSEWHERE = Finding("panic", "kernel panic: out of memory in f", "f", signature="s2")
@@ -22,3 +23,19 @@ def test_a_symptom_in_words():
     assert parse_symptom("panic").covers(ELSEWHERE)
     with pytest.raises(UserError, match="names no kind"):
         parse_symptom(":f")
+    with pytest.raises(UserError, match=r"'hungtsk' names no kind of failure.*hung-task.*assertion"):
+        parse_symptom("hungtsk")
+
+
+@pytest.mark.parametrize(("kind", "sentences", "same"), [
+    ("build", ["a.c: 'x' undeclared", "b.c: expected ';'"], False),
+    ("build", ["a.c:12: 'x' undeclared", "a.c:14: 'x' undeclared"], True),
+    ("assertion", ["no space left", "data differs at sector 8"], False),
+    ("assertion", [f"the disk holds {letter * 16}" for letter in "ab"], True),
+    ("hang", ["`dd` did not end within 60 s.", "`cat` did not end within 42 s."], True),
+])
+def test_a_failure_without_a_function_is_known_by_what_it_says(kind, sentences, same):
+    error = {"build": BuildError, "assertion": AssertionError, "hang": HangError}[kind]
+    first, second = (cause_of(error(sentence)) for sentence in sentences)
+    assert (first.kind, second.kind) == (kind, kind)
+    assert Symptom(first.kind, first.title, first.function, first.signature).covers(second) is same

@@ -10,11 +10,10 @@ from farm.bisect.shown import classify
 from farm.bisect.values import Seen
 from farm.model import Finding, Frame, Outcome
 from farm.oops import KINDS
-from farm.qualify.mutant import OTHER_KINDS
 from farm.repro.failures import FAILURES, spoken_of
 from farm.repro.likeness import likeness
 from farm.repro.understanding import understand
-from farm.verdict import Cause
+from farm.verdict import OWN_KINDS, Cause
 
 OOPS = """\
 [   12.345678] BUG: kernel NULL pointer dereference, address: 0000000000000018
@@ -146,5 +145,5 @@ def test_another_failure_is_not_taken_for_it(make_run, ready, seen):
 
 
 def test_failures_end_in_kinds_that_there_are() -> None:
-    known = {*KINDS, *OTHER_KINDS}
+    known = {*KINDS, *OWN_KINDS}
     assert {kind for one in FAILURES for kind in one.kinds} <= known
