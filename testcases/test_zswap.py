@@ -166,8 +166,8 @@ cmp /tmp/other /tmp/stored
 """
 
 
-@pytest.mark.namespace("swap", size="32M")
-@pytest.mark.stack("swap / swap")
+@pytest.mark.namespace("small", size="32M")
+@pytest.mark.stack("small / swap")
 @pytest.mark.usefixtures("stack")
 def test_a_place_of_zeroes_is_used_again(target):
     """That it held zeroes is a bit of its own since 6.12 (mm/page_io.c, zeromap), which has to go."""
