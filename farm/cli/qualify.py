@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from farm.cli.options import options
+from farm.cli.run import resolve
 from farm.errors import UserError
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -17,7 +18,7 @@ from farm.kernel import build
 from farm.model import KernelId, Verdict
 from farm.options import LIVE_OPTIONS, OPTIONS, build_request
 from farm.progress import Display
-from farm.qualify.execute import begin
+from farm.qualify.execute import begin, require_qualification
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.qualify.table import Row
 from farm.textform import printable
@@ -53,6 +54,9 @@ def command(names: Sequence[str], *, runs: int, resume: Path | None, as_json: bo
     """
     everything = {option.name: given.get(option.name, [] if option.multiple else option.default) for option in OPTIONS}
     known = load_mutants(names)
+    list(resolve([mutant.testcase for mutant in known]))  # before minutes of building
+    if resume is not None:
+        require_qualification(resume)
     kernel = _unmodified(everything)
     mutants = _applicable(known, kernel.release, named=bool(names))
     runs_dir = Path(str(everything.pop("runs_dir")))

@@ -1,10 +1,12 @@
 """`farm run`: the thin front of the pytest plugin."""
 
 import ast
+import io
 import json
 import logging
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
@@ -28,7 +30,7 @@ from farm.progress import Display
 from farm.stack import check_stack, parse_stack
 
 # What pytest is always told.
-_QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 # The mark of testcases that say in a few minutes whether a kernel is worth more.
 SMOKE = "smoke"
 SENTENCES = {
@@ -39,10 +41,17 @@ SENTENCES = {
 }
 
 
+def _workers(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value != "auto" and not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number of cells.")
+    return value
+
+
 @click.command()
 @click.argument("testcases", nargs=-1, metavar="[TESTCASE]...")
 @options(OPTIONS)
-@click.option("-n", "workers", metavar="N", help="Run N cells at a time; `auto`: as many as this host has CPUs.")
+@click.option("-n", "workers", metavar="N", callback=_workers,
+              help="Run N cells at a time; `auto`: as many as this host has CPUs.")
 @click.option("-m", "marks", metavar="MARKS", help="Only testcases with these marks, e.g. `smoke` or `not smoke` "
               "(default: smoke when no TESTCASE is named, else all).")
 @click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first failure.")
@@ -66,34 +75,60 @@ def command(
     """
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     places = list(resolve(testcases))
-    arguments = list(as_arguments(given))
+    arguments = [*places, *QUIET, *as_arguments(given), *selected(marks, testcases)]
+    found = collect(arguments)
     if only_list:
-        return list_testcases([*places, *_QUIET, *arguments, *selected(marks, testcases)], as_json=as_json)
+        click.echo(json.dumps(found) if as_json else "\n".join(one["testcase"] for one in found))
+        return 0
+    require_places(given["runs_dir"], events)
     try:
         prepare(given)
     except BuildError as error:
         complain(error)
         return Verdict.SKIP
     # A free worker gets the next cell, and no more: the order in which they are given is the one in which they begin.
-    argv = [*places, "-v", *_QUIET, *arguments, *(["-n", workers, "--maxschedchunk=1"] if workers else []),
-            *(["-x"] if exitfirst else []), *selected(marks, testcases)]
+    argv = [*arguments, "-v", *(["-n", workers, "--maxschedchunk=1"] if workers else []),
+            *(["-x"] if exitfirst else [])]
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         return judge(argv, as_json=as_json, events=events)
 
 
-def list_testcases(argv: Sequence[str], *, as_json: bool) -> int:
-    """Collect and print. Raises UserError when a file cannot be loaded."""
+def collect(argv: Sequence[str]) -> list[dict[str, Any]]:
+    """The testcases that pytest would run, found before minutes of building.
+
+    Raises UserError when a file cannot be loaded or has no testcase, and for a machine or a stack that cannot be.
+    """
     import pytest  # noqa: PLC0415
 
     from farm.plugin.events import Listing  # noqa: PLC0415
 
     listing = Listing()
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(io.StringIO()) as said:
         status = pytest.main([*argv, "--collect-only", "-qq"], plugins=[listing])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        click.echo(said.getvalue(), err=True)
         raise UserError("the testcases could not be loaded; what pytest says of them is above.")
-    click.echo(json.dumps(listing.items) if as_json else "\n".join(one["testcase"] for one in listing.items))
-    return 0
+    if not listing.items and not listing.deselected:
+        raise UserError(f"{argv[0]} holds no testcase. A file of them is Python, with functions named test_…; a "
+                        "directory is searched for files named test_*.py.")
+    if listing.objection:
+        raise UserError(listing.objection)
+    return listing.items
+
+
+def require_places(runs_dir: Path, events: Path | None = None) -> None:
+    """Raises UserError when no directory of runs, or file of events, can be made there; leaves no directory behind."""
+    there = runs_dir.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+        if events is not None:
+            events.open("a").close()
+    except OSError as error:
+        where = events if events and error.filename == str(events) else runs_dir
+        raise UserError(f"{where} cannot be made or written to: {error.strerror}.") from error
 
 
 def selected(marks: str | None, testcases: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from farm import enter
 from farm.cli.options import options
-from farm.cli.run import judge, prepare, resolve
+from farm.cli.run import QUIET, collect, judge, prepare, require_places, resolve
 from farm.errors import UserError
 from farm.host import lease
 from farm.host.workdir import data_directory
@@ -66,9 +66,11 @@ def command(what: str | None, *, attach: Path | None, end: bool, **given: Any) -
         raise UserError("--end needs --attach RUN: there is no guest to let go.")
     everything = {option.name: [] if option.multiple else option.default for option in OPTIONS} | given
     place = _place(what, everything)
+    arguments = [place, *QUIET, *as_arguments({**everything, "shell": True})]
+    collect(arguments)
+    require_places(everything["runs_dir"])
     prepare(everything)
-    argv = [place, "-s", "-qq", "--no-header", "-p", "no:cacheprovider",
-            "-W", "ignore::pytest.PytestAssertRewriteWarning", *as_arguments({**everything, "shell": True})]
+    argv = [*arguments, "-s", "-qq"]
     # Standard output is the session's alone.
     with redirect_stdout(sys.stderr):
         return judge(argv, as_json=False, sentences=_SENTENCES)

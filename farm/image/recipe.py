@@ -61,7 +61,8 @@ def load_recipe(name: str) -> Recipe:
 
     Raises UserError when there is none or it is not written as it has to be.
     """
-    folder = Path(name) if "/" in name else data_directory("images") / name
+    shipped = data_directory("images") / name
+    folder = Path(name) if "/" in name or (Path(name).is_dir() and not shipped.is_dir()) else shipped
     path = folder / "recipe.toml"
     if not path.is_file():
         known = ", ".join(sorted(found.parent.name for found in data_directory("images").glob("*/recipe.toml")))

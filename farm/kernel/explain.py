@@ -90,7 +90,8 @@ def reason(difference: Difference, relations: Relations | None) -> str:
     if relations.range:
         return f"its range is {relations.range}"
     if wanted != OFF and got == OFF:
-        return "its dependencies are met, but it cannot be set: another member of its choice is on, or it has no prompt"
+        return (f"its dependencies are met, but it cannot be set: {wanted} is no value of it, another member of its "
+                "choice is on, or it has no prompt")
     return ""
 
 

@@ -26,7 +26,10 @@ def read_toml(path: Path, model: type[_Model], what: str) -> _Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc'])) or 'the file'}: {_said(one['msg'])}" for one in error.errors()]
+        found = [(tuple(map(str, one["loc"])), one) for one in error.errors()]
+        # A list that lost all of its entries to mistakes is told to be too short as well.
+        lines = [f"{'.'.join(place) or 'the file'}: {_said(one['msg'])}" for place, one in found
+                 if one["type"] != "too_short" or not any(other[:len(place)] == place != other for other, _ in found)]
         raise UserError(f"the {what} {path} is not right:\n    " + "\n    ".join(lines)) from error
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from farm.errors import UserError
+from farm.plugin.markers import machine_of, stacks_of
 from farm.plugin.outcomes import Outcomes
 from farm.results import records
 
@@ -50,11 +52,23 @@ def listed(item: pytest.Item) -> dict[str, Any]:
 
 
 class Listing:
-    """Keeps the testcases that were chosen."""
+    """Keeps the testcases that were chosen, and what is wrong with the machine and the stacks of one of them."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
+        # Those that were not chosen.
+        self.deselected = 0
+        # Why the first that cannot be run as it is written, or as the options want it, cannot; "" when all can.
+        self.objection = ""
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self.deselected += len(items)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.items = [listed(item) for item in items]
+        try:
+            for item in items:
+                machine_of(item, stacks_of(item))
+        except UserError as error:
+            self.objection = str(error)

@@ -145,9 +145,8 @@ def begin(
     asked = request(mutants, runs, {**options, "kernel": kernel}, digests)
     digest = json_digest(asked)
     if resume is not None:
+        require_qualification(resume)
         about = _about(resume)
-        if "request" not in about:
-            raise UserError(f"--resume {resume} is not the run directory of a farm qualify.")
         if about.get("digest") != digest:
             changed = "; ".join(differences(about["request"], asked))
             raise UserError(f"--resume {resume} was not begun with these mutants, testcases and options ({changed}). "
@@ -166,6 +165,12 @@ def begin(
         raise InfrastructureError(f"cannot make the run directory {directory} ({error.strerror})") from error
     write_json(directory / ABOUT, {"request": asked, "digest": digest, "seed": seed})
     return Qualification(tuple(mutants), runs, options, directory, seed)
+
+
+def require_qualification(directory: Path) -> None:
+    """Raises UserError for a directory that is not the run directory of a qualification."""
+    if "request" not in _about(directory):
+        raise UserError(f"--resume {directory} is not the run directory of a farm qualify.")
 
 
 def _about(directory: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=str.capitalize, str_strip_whitespace=True)
 
     mutant: str = Field(min_length=1)
-    report: str = Field(pattern=r"^00[0-9]$")
+    report: str = Field("-", pattern=r"^\S+$")
     upstream: str = Field(min_length=1)
     kernels: Annotated[_List, Field(min_length=1)]
     testcase: str = Field(pattern=r"^test_\w+\.py::test_\S+$")
@@ -74,7 +74,7 @@ class Mutant:
     digest: str
     # What it puts back, in a line.
     what: str
-    # Number of the report in which such a bug was discussed.
+    # Number of the report in which such a bug was discussed (docs/qualification.md), or its URL; `-` for none.
     report: str
     # Commit that mended or made it upstream, or file and function.
     upstream: str
@@ -114,7 +114,8 @@ def read_mutant(path: Path) -> Mutant:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"The mutant {path}: {place}: {first['msg']}. See CONTRIBUTING.md, \"A mutant\".") from error
+        key = place.capitalize()
+        raise UserError(f"The mutant {path}: {key}: {first['msg']}. See CONTRIBUTING.md, \"A mutant\".") from error
     return Mutant(
         name=path.stem, path=path, digest=hashlib.sha256(data).hexdigest(), what=header.mutant, report=header.report,
         upstream=header.upstream, kernels=header.kernels, testcase=header.testcase, kinds=header.kind,
