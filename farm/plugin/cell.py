@@ -118,11 +118,15 @@ class CellRun:
     def _changed(self) -> tuple[Extent, ...]:
         """The places of all changes as the devices of the stacks see them."""
         changes = self.target.disk.changes if self.target else ()
-        return tuple(extent for assembly in self._assemblies.values() for extent in assembly.extents(changes))
+        return tuple(extent for assembly in self._built for extent in assembly.extents(changes))
 
     def _block_of(self, device: str) -> int:
-        return next((one.base.namespace.block for one in self._assemblies.values()
-                     if one.base.path == f"/dev/{device}"), 0)
+        return next((one.base.namespace.block for one in self._built if one.base.path == f"/dev/{device}"), 0)
+
+    @property
+    def _built(self) -> tuple[Assembly, ...]:
+        """A copy: the console's thread asks while `assemble` adds more."""
+        return tuple(self._assemblies.values())
 
     @contextmanager
     def watch(self, workload: str) -> Iterator[Callable[[int], None]]:
