@@ -2,7 +2,7 @@
 
 import base64
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,6 +61,23 @@ class Shell(Protocol):
         check: bool = True,
     ) -> CommandResult:
         """Run a command to its end."""
+
+
+class Ongoing(Protocol):
+    """A command that runs on in the guest; `farm.guest.stream` says what each of these does, and raises."""
+
+    @property
+    def running(self) -> bool: ...
+    def lines(self, deadline: Deadline) -> Iterator[str]: ...
+    def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult: ...
+    def stop(self, deadline: Deadline) -> None: ...
+
+
+class StreamingShell(Shell, Protocol):
+    """Also starts commands that run on."""
+
+    def stream(self, command: Sequence[str] | str, on_line: Callable[[str], None] | None = None) -> Ongoing:
+        """Start a command; its lines go to `on_line`, or wait to be iterated over."""
 
 
 def words_of(command: Sequence[str] | str) -> tuple[str, ...]:
