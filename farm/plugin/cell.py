@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
@@ -163,7 +163,7 @@ class CellRun:
         # An error of the testcase's own is its own signal.
         self.record.conclude(cause, self.monitor.signalled or began)
         if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None and not self._live.stopped:
-            with self.record.phase("evidence"), suppress(FarmError, OSError):
+            with self.record.phase("evidence"):
                 self.evidence = collect_evidence(
                     self.target, self.monitor, self.record.directory, self._session.kernel,
                     dump_memory=self._option.dump_memory)

@@ -10,6 +10,7 @@ from farm.guest.patient import Patient
 from farm.host.accel import KVM, Acceleration
 from farm.model import KernelId, Outcome
 from farm.oops.tasks import Stuck
+from farm.plugin import aftermath
 from farm.plugin.aftermath import Evidence
 from farm.plugin.cell import CellRun
 from farm.plugin.outcomes import CELL_KEY, explanation
@@ -148,3 +149,21 @@ def test_the_console_may_ask_while_stacks_are_built(cell):
     assert cell._block_of("nvme1n1") == 0
     assert cell._block_of("nvme0n1") == 4096
     assert cell._changed() == ()
+
+
+@pytest.mark.parametrize("piece", ["collect", "memory", "decode"])
+def test_evidence_that_fails_costs_no_other(cell, monkeypatch, piece):
+    def fail(*_):
+        raise ValueError("a bug of the farm's")
+
+    cell._session.kernel.vmlinux, cell._session.kernel.decoder = cell.record.directory.path / "vmlinux", None
+    cell._option = SimpleNamespace(dump_memory=True)
+    cell.target.machine = cell.record.machine
+    cell.record.directory.evidence.mkdir()
+    monkeypatch.setattr(aftermath, piece, fail)
+    cell.monitor.console(PANIC)
+    assert isinstance(cell.conclude(None), CrashError)
+    found = {path.name for path in cell.record.directory.evidence.iterdir()}
+    assert "stacks.txt" in found
+    assert ("dmesg.txt" in found, "dump.txt" in found) == (piece != "collect", piece != "memory")
+    assert (cell.evidence.places is not None) is (piece != "decode")
