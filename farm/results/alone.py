@@ -8,6 +8,8 @@ from filelock import FileLock, Timeout
 
 from farm.errors import UserError
 
+_LOCK = "lock"
+
 
 @contextmanager
 def alone_in(directory: Path, doing: str) -> Iterator[None]:
@@ -17,10 +19,19 @@ def alone_in(directory: Path, doing: str) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / "lock").acquire(timeout=0)
+        lock = FileLock(directory / _LOCK).acquire(timeout=0)
     except Timeout as error:
         raise UserError(f"another process {doing} in {directory}.") from error
     except OSError as error:
         raise UserError(f"{directory} cannot be made or written to: {error.strerror}.") from error
     with lock:
         yield
+
+
+def is_taken(directory: Path) -> bool:
+    """Whether another process is `alone_in` a directory at this moment. Raises OSError."""
+    try:
+        with FileLock(directory / _LOCK).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
