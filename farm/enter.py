@@ -109,10 +109,13 @@ def find(run: Path) -> tuple[Path, Entrance]:
     return found[0], entrance
 
 
-def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> int:
+def converse(
+    entrance: Entrance, ended: Callable[[], bool] = lambda: False, on_tick: Callable[[], None] = lambda: None
+) -> int:
     """A session in the user's terminal, or with what standard input says; the status of the shell in the guest.
 
-    It is over early when `ended` says so. Raises UserError when ssh is not installed.
+    It is over early when `ended` says so; `on_tick` is called every now and then before that is asked. Raises UserError
+    when ssh is not installed.
     """
     argv = entrance.ssh(lease.scratch_directory("ssh") / "known_hosts", terminal=sys.stdin.isatty())
     try:
@@ -124,6 +127,7 @@ def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> i
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(_POLL_SECONDS)
+            on_tick()
             if ended():
                 return -1
     finally:
@@ -132,10 +136,16 @@ def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> i
             child.wait()
 
 
-def hold(target: Target, released: Callable[[], bool]) -> None:
-    """Leave a guest as it is until it is released, ends by itself, or the user interrupts."""
+def hold(target: Target, released: Callable[[], bool], on_tick: Callable[[], None] = lambda: None) -> None:
+    """Leave a guest as it is until it is released, ends by itself, or the user interrupts.
+
+    `on_tick` is called every now and then while the guest runs.
+    """
     with suppress(KeyboardInterrupt):
-        while target.alive and not released():
+        while target.alive:
+            on_tick()
+            if released():
+                return
             Deadline(_POLL_SECONDS).sleep(_POLL_SECONDS)
 
 
