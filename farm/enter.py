@@ -17,7 +17,7 @@ from pathlib import Path
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError, UserError
 from farm.host import lease, process
-from farm.host.process import printable
+from farm.host.process import as_typed
 from farm.target import Target
 
 FILE = "enter.json"
@@ -53,7 +53,7 @@ class Entrance:
         symbols = [self.vmlinux] if self.vmlinux else []
         # The script by name: what lies beside vmlinux is loaded only from where gdb was told that it is safe.
         script = ["-ex", f"source {self.gdb_script}"] if self.gdb_script else []
-        return printable(["gdb", *symbols, *script, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
+        return as_typed(["gdb", *symbols, *script, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
 
     def ssh(self, known_hosts: Path, *, terminal: bool) -> list[str]:
         """The ssh client's argv; the guest's key is written to `known_hosts`."""
@@ -151,12 +151,12 @@ def hold(target: Target, released: Callable[[], bool], on_tick: Callable[[], Non
 
 def instructions(entrance: Entrance, directory: Path, *, kept: bool) -> Sequence[str]:
     """What the user is told, a line each."""
-    lines = [f"console: tail -f {printable([entrance.console])}"]
+    lines = [f"console: tail -f {as_typed([entrance.console])}"]
     if entrance.gdb:
         lines.append(f"gdb:     {entrance.gdb_line}")
         lines.append(f"         ({_about_gdb(entrance)})")
     if kept:
-        where = printable([str(directory)])
+        where = as_typed([str(directory)])
         lines += [f"enter:   farm shell --attach {where}",
                   f"let go:  farm shell --attach {where} --end, or Ctrl-C here"]
     return lines
