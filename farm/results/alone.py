@@ -8,7 +8,8 @@ from filelock import FileLock, Timeout
 
 from farm.errors import UserError
 
-_LOCK = "lock"
+# Name of the file that a process holds while it works in a directory.
+LOCK = "lock"
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def alone_in(directory: Path, doing: str) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / _LOCK).acquire(timeout=0)
+        lock = FileLock(directory / LOCK).acquire(timeout=0)
     except Timeout as error:
         raise UserError(f"another process {doing} in {directory}.") from error
     except OSError as error:
@@ -31,7 +32,7 @@ def alone_in(directory: Path, doing: str) -> Iterator[None]:
 def is_taken(directory: Path) -> bool:
     """Whether another process is `alone_in` a directory at this moment. Raises OSError."""
     try:
-        with FileLock(directory / _LOCK).acquire(timeout=0):
+        with FileLock(directory / LOCK).acquire(timeout=0):
             return False
     except Timeout:
         return True
