@@ -83,7 +83,7 @@ class Figure:
 
 
 def pasteable(argv: Sequence[str], env: Mapping[str, str]) -> str:
-    return process.printable([*(["env"] if env else []), *(f"{name}={value}" for name, value in env.items()), *argv])
+    return process.as_typed([*(["env"] if env else []), *(f"{name}={value}" for name, value in env.items()), *argv])
 
 
 def carry_out(argv: Sequence[str], env: Mapping[str, str | None] | None = None) -> process.Completed:
@@ -121,7 +121,7 @@ def _last_json(argv: Sequence[str], text: str) -> Any:
     try:
         return json.loads(lines[-1])
     except (IndexError, ValueError) as error:
-        raise BenchError(f"`{process.printable(argv)}` did not end with a line of JSON: {lines[-1:]}") from error
+        raise BenchError(f"`{process.as_typed(argv)}` did not end with a line of JSON: {lines[-1:]}") from error
 
 
 class _Peak:

@@ -123,7 +123,7 @@ def _timed(argv: list[str]) -> tuple[float, float]:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise BenchError(f"`{process.printable(argv)}` ended with status {child.returncode}")
+        raise BenchError(f"`{process.as_typed(argv)}` ended with status {child.returncode}")
     return usage.ru_utime + usage.ru_stime, time.perf_counter() - started
 
 
@@ -206,7 +206,7 @@ def _peak(block: bytes, mib: int) -> float:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise BenchError(f"`{process.printable(argv)}` ended with status {child.returncode}")
+        raise BenchError(f"`{process.as_typed(argv)}` ended with status {child.returncode}")
     return usage.ru_maxrss / 1024
 
 

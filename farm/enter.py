@@ -17,7 +17,7 @@ from pathlib import Path
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError, UserError
 from farm.host import lease, process
-from farm.host.process import printable
+from farm.host.process import as_typed
 from farm.target import Target
 
 FILE = "enter.json"
@@ -53,7 +53,7 @@ class Entrance:
         symbols = [self.vmlinux] if self.vmlinux else []
         # The script by name: what lies beside vmlinux is loaded only from where gdb was told that it is safe.
         script = ["-ex", f"source {self.gdb_script}"] if self.gdb_script else []
-        return printable(["gdb", *symbols, *script, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
+        return as_typed(["gdb", *symbols, *script, "-ex", f"target remote {self.gdb}"]) if self.gdb else ""
 
     def ssh(self, known_hosts: Path, *, terminal: bool) -> list[str]:
         """The ssh client's argv; the guest's key is written to `known_hosts`."""
@@ -109,10 +109,13 @@ def find(run: Path) -> tuple[Path, Entrance]:
     return found[0], entrance
 
 
-def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> int:
+def converse(
+    entrance: Entrance, ended: Callable[[], bool] = lambda: False, on_tick: Callable[[], None] = lambda: None
+) -> int:
     """A session in the user's terminal, or with what standard input says; the status of the shell in the guest.
 
-    It is over early when `ended` says so. Raises UserError when ssh is not installed.
+    It is over early when `ended` says so; `on_tick` is called every now and then before that is asked. Raises UserError
+    when ssh is not installed.
     """
     argv = entrance.ssh(lease.scratch_directory("ssh") / "known_hosts", terminal=sys.stdin.isatty())
     try:
@@ -124,6 +127,7 @@ def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> i
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return child.wait(_POLL_SECONDS)
+            on_tick()
             if ended():
                 return -1
     finally:
@@ -132,21 +136,27 @@ def converse(entrance: Entrance, ended: Callable[[], bool] = lambda: False) -> i
             child.wait()
 
 
-def hold(target: Target, released: Callable[[], bool]) -> None:
-    """Leave a guest as it is until it is released, ends by itself, or the user interrupts."""
+def hold(target: Target, released: Callable[[], bool], on_tick: Callable[[], None] = lambda: None) -> None:
+    """Leave a guest as it is until it is released, ends by itself, or the user interrupts.
+
+    `on_tick` is called every now and then while the guest runs.
+    """
     with suppress(KeyboardInterrupt):
-        while target.alive and not released():
+        while target.alive:
+            on_tick()
+            if released():
+                return
             Deadline(_POLL_SECONDS).sleep(_POLL_SECONDS)
 
 
 def instructions(entrance: Entrance, directory: Path, *, kept: bool) -> Sequence[str]:
     """What the user is told, a line each."""
-    lines = [f"console: tail -f {printable([entrance.console])}"]
+    lines = [f"console: tail -f {as_typed([entrance.console])}"]
     if entrance.gdb:
         lines.append(f"gdb:     {entrance.gdb_line}")
         lines.append(f"         ({_about_gdb(entrance)})")
     if kept:
-        where = printable([str(directory)])
+        where = as_typed([str(directory)])
         lines += [f"enter:   farm shell --attach {where}",
                   f"let go:  farm shell --attach {where} --end, or Ctrl-C here"]
     return lines

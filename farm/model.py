@@ -25,6 +25,10 @@ class Verdict(IntEnum):
     STOP = 128
 
 
+# Exit status of a command whose request cannot be carried out: the user's fault, where STOP is the host's.
+REQUEST_REFUSED = Verdict.STOP + 1
+
+
 @dataclass(frozen=True)
 class Namespace:
     """One emulated NVMe namespace, on a controller of its own."""

@@ -203,6 +203,7 @@ class Target:
             self._power.close()
             with (self.directory / "qemu.log").open("a", encoding="utf-8") as log:
                 log.write(f"The farm starts QEMU again. {error}\n")
+            self._monitor.switched_off()
             self._power_on()
             self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
         self._running().replaceable = False

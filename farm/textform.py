@@ -179,8 +179,15 @@ def _value(form: Value, written: str | None, where: str) -> str | int | bool:
 
 
 def printable(line: str) -> str:
-    """Guest output is hostile input: control characters must not reach the terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else f"\\x{ord(char):02x}" for char in line)
+    """A line that cannot control a terminal: what is not printable is written as Python's escape of it.
+
+    What a guest, a log or a report says is hostile input.
+    """
+    return "".join(char if char.isprintable() or char == "\t" else _escaped(ord(char)) for char in line)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def printable_lines(text: str) -> str:

@@ -12,12 +12,11 @@ from farm.bisect.builds import Builder
 from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import BuildError, UserError
-from farm.model import Verdict
+from farm.model import REQUEST_REFUSED, Verdict
 from farm.verdict import cause_of
 
-# Exit status of `farm build` for a kernel that does not compile, for a request that does not fit this revision, and for
-# one that can be carried out for none.
-_DOES_NOT_COMPILE, _UNFIT, _REQUEST = Verdict.BAD, Verdict.SKIP, Verdict.STOP + 1
+# Exit status of `farm build` for a kernel that does not compile, and for a request that does not fit this revision.
+_DOES_NOT_COMPILE, _UNFIT = Verdict.BAD, Verdict.SKIP
 # Building what may never be asked for must not slow the guest that is being judged.
 _NICE = 15
 # The kind that `cause_of` gives a kernel that does not compile.
@@ -103,7 +102,7 @@ class FarmJudge:
             return Build(seen=Seen.STOPPED)
         if ended.status == 0 and ended.answer:
             return Build(_digest(ended.answer), seconds=ended.seconds)
-        if ended.status == _REQUEST:
+        if ended.status == REQUEST_REFUSED:
             raise UserError(ended.said)
         if ended.status in (_DOES_NOT_COMPILE, _UNFIT):
             cause = cause_of(BuildError(ended.said))
@@ -118,7 +117,7 @@ class FarmJudge:
             *self._subject.run_options, "--runs-dir", str(runs)])
         if ended is None or ended.stopped:
             return Run(commit, Seen.STOPPED)
-        if ended.status == _REQUEST:
+        if ended.status == REQUEST_REFUSED:
             raise UserError(ended.said)
         # Before the failure that is searched is known, every failure is it.
         cells = trial.cells(ended)

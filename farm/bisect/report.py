@@ -17,7 +17,7 @@ from farm.bisect.request import Request
 from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Run, Seen, Symptom
 from farm.guest.shell import visible
-from farm.host.process import printable
+from farm.host.process import as_typed
 
 # Lines and characters of a crash report that are shown.
 _LINES, _CHARACTERS = 200, 20_000
@@ -97,7 +97,7 @@ def make(request: Request, directory: Path, commits: tuple[Commit, ...], verdict
     one = commits[0].commit
     # Of several, some may be impossible to judge and some free of the bug: the end is known to show it.
     revisions = [one, *evidence.history.before([one])[:1]] if len(commits) == 1 else [request.bad]
-    reproduce = [printable(["farm", "run", *subject.testcases, "--tree", str(subject.tree), "--rev", rev, *options])
+    reproduce = [as_typed(["farm", "run", *subject.testcases, "--tree", str(subject.tree), "--rev", rev, *options])
                  for rev in revisions]
     return Report(
         culprits=commits, fix=request.settings.fix, confidence=verdict.confidence, symptom=journal.symptom,

@@ -14,7 +14,7 @@ from farm import __version__
 from farm.cli.telling import complain
 from farm.errors import FarmError, KernelError, RevisionError, UserError
 from farm.host.others import forbid_others_to_write
-from farm.model import Verdict
+from farm.model import REQUEST_REFUSED, Verdict
 
 # Name of the subcommand -> module with its `command`, and the line that `farm --help` shows for it.
 COMMANDS = {
@@ -43,8 +43,7 @@ COMMANDS = {
     "classify": ("farm.cli.classify", "Find the crash reports in console logs."),
 }
 
-# Exit status of a command that could not do its work, by whose fault that is.
-EXIT_USER = Verdict.STOP + 1
+# Exit status of a command that could not do its work by the host's fault; by the user's it is REQUEST_REFUSED.
 EXIT_INFRASTRUCTURE = Verdict.STOP
 # As a shell reports a program that SIGPIPE ended.
 EXIT_PIPE = 128 + signal.SIGPIPE
@@ -95,7 +94,7 @@ def _status(error: FarmError) -> int:
         return Verdict.BAD
     if isinstance(error, RevisionError):
         return Verdict.SKIP
-    return EXIT_USER if isinstance(error, UserError) else EXIT_INFRASTRUCTURE
+    return REQUEST_REFUSED if isinstance(error, UserError) else EXIT_INFRASTRUCTURE
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -109,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USER)
+        sys.exit(REQUEST_REFUSED)
     except (click.Abort, KeyboardInterrupt):
         click.echo("\ninterrupted", err=True)
         sys.exit(Verdict.STOP + 2)  # 130, as a shell reports an interrupt

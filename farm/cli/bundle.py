@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from farm.cli.classify import visible
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
 from farm.repro.bundle import bundle_name, missing, write_bundle
 from farm.repro.recorded import find
 from farm.repro.replay import command_line
+from farm.textform import printable
 
 
 @click.command()
@@ -40,8 +40,8 @@ def command(run: Path, *, output: Path | None, with_kernel: bool, with_image: bo
         click.echo(json.dumps({"bundle": str(path), "size": size, "testcase": manifest.cell.testcase,
                                "outcome": manifest.outcome.value, "title": manifest.title}))
         return
-    click.echo(f"testcase {visible(manifest.cell.testcase)}")
-    click.echo(f"outcome  {manifest.outcome.value}  {visible(manifest.title)}".rstrip())
+    click.echo(f"testcase {printable(manifest.cell.testcase)}")
+    click.echo(f"outcome  {manifest.outcome.value}  {printable(manifest.title)}".rstrip())
     click.echo(f"bundle   {path} ({size / (1 << 20):.1f} MiB)")
     for note in missing(recorded):
         click.echo(f"note: for replay.sh: {note}")

@@ -15,6 +15,7 @@ import click
 from farm.errors import UserError
 from farm.model import Finding
 from farm.oops import findings
+from farm.textform import printable
 
 _CHUNK = 1 << 20
 _STDIN = "-"
@@ -98,15 +99,6 @@ def _write_json(found: Iterator[tuple[str, Finding]]) -> None:
         sys.stdout.flush()
 
 
-def visible(text: str) -> str:
-    """Text that cannot control a terminal: what is not printable is written as an escape. A log is hostile input."""
-    return "".join(char if char.isprintable() or char == "\t" else _escaped(ord(char)) for char in text)
-
-
-def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 _COLUMNS = ("file", "kind", "title", "process", "notes")
 
 
@@ -116,7 +108,7 @@ def _row(name: str, finding: Finding) -> tuple[str, ...]:
         notes.append(finding.layer)
     if finding.sector >= 0:
         notes.append(f"sector {finding.sector}")
-    return tuple(visible(text) for text in (name, finding.kind, finding.title, finding.process, ", ".join(notes)))
+    return tuple(printable(text) for text in (name, finding.kind, finding.title, finding.process, ", ".join(notes)))
 
 
 def _write_text(found: Iterator[tuple[str, Finding]]) -> None:
@@ -127,8 +119,8 @@ def _write_text(found: Iterator[tuple[str, Finding]]) -> None:
         for name, finding in found:
             rows.append(_row(name, finding))
             faint.append(finding.suppressed)
-            reports.write(f"\n{visible(name)}, bytes {finding.start} to {finding.end}: {visible(finding.title)}\n")
-            reports.writelines(f"    {visible(line)}\n" for line in finding.text.split("\n"))
+            reports.write(f"\n{printable(name)}, bytes {finding.start} to {finding.end}: {printable(finding.title)}\n")
+            reports.writelines(f"    {printable(line)}\n" for line in finding.text.split("\n"))
         if not rows:
             click.echo("no crash reports")
             return

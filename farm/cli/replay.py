@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from farm.cli.classify import visible
 from farm.cli.options import options
 from farm.errors import UserError
 from farm.host import lease
@@ -19,6 +18,7 @@ from farm.options import OPTIONS
 from farm.repro.archive import unpack
 from farm.repro.manifest import Manifest
 from farm.repro.replay import Comparison, arguments, replay
+from farm.textform import printable
 
 # What the user may choose; all else is the bundle's.
 _CHOSEN = ("--tree", "--kernel-image", "--accel", "--ssh-port", "--dump-memory", "--runs-dir")
@@ -81,8 +81,8 @@ def _directory(wanted: Path | None) -> Path:
 
 def _show(manifest: Manifest) -> None:
     cell = manifest.cell
-    click.echo(f"testcase {visible(cell.testcase)}", err=True)
-    click.echo(f"kernel   {visible(cell.kernel.release)} {cell.kernel.flavor}, {len(cell.kernel.patches)} patches, "
+    click.echo(f"testcase {printable(cell.testcase)}", err=True)
+    click.echo(f"kernel   {printable(cell.kernel.release)} {cell.kernel.flavor}, {len(cell.kernel.patches)} patches, "
                f"{'in the bundle' if 'bzImage' in manifest.files else 'to be built'}", err=True)
 
 
@@ -99,10 +99,10 @@ def _print(compared: Comparison, *, as_json: bool) -> None:
             "directory": str(compared.directory) if compared.directory else None}))
         return
     for line in compared.differences:
-        click.echo(f"note: {visible(line)}")
+        click.echo(f"note: {printable(line)}")
     for where, outcome, title in (("bundle", manifest.outcome, manifest.title),
                                   ("here", compared.outcome, compared.title)):
-        click.echo(f"{where:8} {outcome.value:<6} {visible(title)}".rstrip())
+        click.echo(f"{where:8} {outcome.value:<6} {printable(title)}".rstrip())
     if compared.directory is not None:
         click.echo(f"cell: {compared.directory}")
     click.echo(f"verdict: {_SENTENCES[compared.verdict]}")

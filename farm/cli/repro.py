@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from farm.cli.classify import to_json, visible
+from farm.cli.classify import to_json
 from farm.cli.options import options
 from farm.cli.reproduce import Request, reproduce
 from farm.errors import UserError
@@ -21,6 +21,7 @@ from farm.repro.letter import Letter, read_letter
 from farm.repro.ranking import Proposal, rank
 from farm.repro.reached import load
 from farm.repro.understanding import Understanding, understand
+from farm.textform import printable
 
 # Source packages of Debian 12, by the version of their kernels.
 _SOURCES = {(6, 12): "debian:linux-source-6.12", (6, 1): "debian:linux-source-6.1"}
@@ -82,7 +83,7 @@ def command(
         click.echo(json.dumps(about))
     else:
         for line in [*_told(understood, letter.left_out), "", *_proposed(understood, proposals, given)]:
-            click.echo(visible(line), err=as_json)
+            click.echo(printable(line), err=as_json)
     if not run_them:
         return 0
     click.echo("", err=as_json)

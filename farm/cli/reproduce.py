@@ -12,7 +12,6 @@ import click
 
 from farm.bisect.progress import duration
 from farm.bisect.session import resolve
-from farm.cli.classify import visible
 from farm.cli.run import absolute_testcases, prepare
 from farm.cli.telling import announcer
 from farm.host.workdir import Workdir
@@ -25,6 +24,7 @@ from farm.repro.ranking import Proposal
 from farm.repro.reproduce import Plan, Reproduction, Result
 from farm.repro.shrink import Setup
 from farm.repro.understanding import Understanding
+from farm.textform import printable
 
 # What stands for several flavors with checks: all of them in one.
 _EVERY_CHECK = "debug"
@@ -68,15 +68,15 @@ def reproduce(request: Request, about: Mapping[str, Any] | None) -> Verdict:
     digest = json_digest([request.text, digests])
     directory = request.directory or Path("reproductions") / _name(request.report, plan.request(digest))
     say(f"everything is kept in {directory}")
-    say(f"the same failure: {visible(plan.likeness.text)}")
-    reproduction = Reproduction(plan, directory, lambda line: say(visible(line)), prepare)
+    say(f"the same failure: {printable(plan.likeness.text)}")
+    reproduction = Reproduction(plan, directory, lambda line: say(printable(line)), prepare)
     result = reproduction.carry_out(digest)
     command = _command(reproduction, result)
     if about is not None:
         click.echo(json.dumps({**about, **_as_json(result, directory, plan, command)}))
         return result.verdict
     for line in _told(result, directory, command):
-        click.echo(visible(line))
+        click.echo(printable(line))
     return result.verdict
 
 

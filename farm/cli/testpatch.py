@@ -13,7 +13,6 @@ import click
 from click.core import ParameterSource
 
 from farm.bisect.shown import Meant, Shown
-from farm.cli.classify import visible
 from farm.cli.options import options
 from farm.cli.repro import read_report
 from farm.cli.run import prepare, resolve
@@ -29,6 +28,7 @@ from farm.repro.likeness import likeness
 from farm.repro.ranking import rank
 from farm.repro.reached import load
 from farm.repro.understanding import understand
+from farm.textform import printable
 
 _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--ssh-port"))
 
@@ -157,12 +157,12 @@ def _print(compared: trypatch.Comparison, counted: str, testcase: str, kernel: s
                for name, side in (("without", compared.without), ("with", compared.patched))}}))
         return
     for line in trypatch.table(compared):
-        click.echo(visible(line))
+        click.echo(printable(line))
     if compared.verdict is Verdict.GOOD:
         click.echo(f"at this rate all runs with the patch pass by chance in {compared.chance:.0%} of cases")
     click.echo(f"verdict: {trypatch.sentence(compared)}")
     for line in ["", *summary] if summary else []:
-        click.echo(visible(line))
+        click.echo(printable(line))
 
 
 def _shown(one: Shown) -> dict[str, str]:
@@ -170,4 +170,4 @@ def _shown(one: Shown) -> dict[str, str]:
 
 
 def _say(line: str) -> None:
-    click.echo(visible(line), err=True)
+    click.echo(printable(line), err=True)

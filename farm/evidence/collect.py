@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from farm.deadline import Deadline
-from farm.errors import FarmError, HangError
+from farm.errors import HangError
 from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, SYSRQ_KEYS
 from farm.guest.patient import Patient
 from farm.guest.shell import MOST_BYTES, ConnectionLostError, cut
@@ -66,7 +66,7 @@ class _Source:
         if not self._silent:
             try:
                 item(self._total.at_most(seconds), answers)
-            except (FarmError, OSError) as error:
+            except Exception as error:  # a bug of the farm's too: it costs this answer and no other
                 self._answers += len(answers)
                 why = self._failed(error, seconds)
             else:
@@ -76,7 +76,7 @@ class _Source:
 
     def _failed(self, error: Exception, seconds: float) -> str:
         """Why there is no answer. Who has never answered, or fails a second time, is given up."""
-        why = f"no answer within {seconds:.0f} s" if isinstance(error, HangError) else str(error)
+        why = f"no answer within {seconds:.0f} s" if isinstance(error, HangError) else str(error) or repr(error)
         self._failures += 1
         if not self._answers or self._failures > 1 or isinstance(error, ConnectionLostError):
             self._silent = why

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from farm.deadline import Deadline
+from farm.errors import FarmError
 from farm.host import process
 from farm.model import Finding, Frame
 from farm.oops.frames import base_name
@@ -84,7 +85,10 @@ def decode(texts: Iterable[str], vmlinux: Path, script: Path | None, total: Dead
     # Nothing of the user's environment makes it use other tools, or ask a server for debug information.
     plain = {"CROSS_COMPILE": "", "LLVM": "", "DEBUGINFOD_URLS": ""}
     argv = ["bash", str(script), str(vmlinux), "auto"]
-    said = process.harvest(argv, deadline=deadline, input=given.encode(), env=plain)
+    try:
+        said = process.harvest(argv, deadline=deadline, input=given.encode(), env=plain)
+    except (FarmError, OSError) as error:
+        return Places(reason=f"scripts/decode_stacktrace.sh did not run: {error}")
     found = parse(said, wanted)
     if found and not deadline.expired:
         return Places(found)

@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from farm.deadline import Deadline
@@ -27,11 +28,21 @@ def memory(target: Patient, directory: Path, memory_mib: int, vmlinux: Path | No
     dump = directory / DUMP
     try:
         take(target, dump, memory_mib, total.at_most(DUMP_SECONDS))
-        text = read(dump, vmlinux, total.at_most(READ_SECONDS))
     except (FarmError, OSError) as error:
-        dump.unlink(missing_ok=True)
+        with suppress(OSError):
+            dump.unlink(missing_ok=True)
         text = f"not dumped: {error}\n"
+    else:
+        text = _told(dump, vmlinux, total.at_most(READ_SECONDS))
     write(directory / TOLD, text)
+
+
+def _told(dump: Path, vmlinux: Path | None, deadline: Deadline) -> str:
+    """What the dump tells. A reader that cannot be started leaves it whole, for `farm dump` to read later."""
+    try:
+        return read(dump, vmlinux, deadline)
+    except (FarmError, OSError) as error:
+        return f"{NOTHING}{error}\n"
 
 
 def take(target: Patient, dump: Path, memory_mib: int, deadline: Deadline) -> None:
@@ -56,7 +67,7 @@ def lacking(vmlinux: Path | None) -> str:
 
 
 def read(dump: Path, vmlinux: Path | None, deadline: Deadline) -> str:
-    """What the dump tells, or a line that says why it tells nothing. Raises OSError and InfrastructureError."""
+    """What the dump tells, or a line that says why it tells nothing. Raises OSError and FarmError."""
     why = lacking(vmlinux)
     if vmlinux is None or why or (why := mismatch(dump, vmlinux)):
         return f"{NOTHING}{why}\n"

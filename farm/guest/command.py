@@ -22,9 +22,9 @@ from farm.guest.shell import (
     ConnectionLostError,
     Record,
     StoppedError,
+    as_typed,
     brief,
     entry,
-    printable,
     visible,
     words_of,
 )
@@ -105,7 +105,7 @@ class Command:
             case ("sh", "-c", script):
                 return f"echo $$; {script}"
             case words:
-                return f"echo $$; exec {printable(words)}"
+                return f"echo $$; exec {as_typed(words)}"
 
     def _pump(self, channel: paramiko.Channel) -> int:
         """Move input and output until the command has ended; its exit status."""

@@ -1,14 +1,16 @@
 """Commands in the guest: what they return, how they fail, how they are written down."""
 
 import base64
+import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from farm.deadline import Deadline
 from farm.errors import FarmError, GuestError
-from farm.textform import printable as escaped
+from farm.host import process
+from farm.textform import printable
 
 # Longer output is cut in the middle in the record of commands; the caller still gets all of it.
 RECORDED_CHARACTERS = 128 * 1024
@@ -16,6 +18,7 @@ RECORDED_CHARACTERS = 128 * 1024
 RECORDED_INPUT_BYTES = 64 * 1024
 # Output beyond this is dropped: the guest may be broken, and the farm's memory is not.
 MOST_BYTES = 16 << 20
+_LINE_END = re.compile(r"\r?\n")
 
 Record = Callable[[Mapping[str, Any]], None]
 
@@ -63,14 +66,31 @@ class Shell(Protocol):
         """Run a command to its end."""
 
 
+class Ongoing(Protocol):
+    """A command that runs on in the guest; `farm.guest.stream` says what each of these does, and raises."""
+
+    @property
+    def running(self) -> bool: ...
+    def lines(self, deadline: Deadline) -> Iterator[str]: ...
+    def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult: ...
+    def stop(self, deadline: Deadline) -> None: ...
+
+
+class StreamingShell(Shell, Protocol):
+    """Also starts commands that run on."""
+
+    def stream(self, command: Sequence[str] | str, on_line: Callable[[str], None] | None = None) -> Ongoing:
+        """Start a command; its lines go to `on_line`, or wait to be iterated over."""
+
+
 def words_of(command: Sequence[str] | str) -> tuple[str, ...]:
     """A command as an argument list; a string is a script for sh."""
     return ("sh", "-c", command) if isinstance(command, str) else tuple(command)
 
 
-def printable(command: Sequence[str] | str) -> str:
+def as_typed(command: Sequence[str] | str) -> str:
     """A command as one would type it."""
-    return shlex.join(words_of(command))
+    return process.as_typed(words_of(command))
 
 
 def brief(command: Sequence[str] | str) -> str:
@@ -88,8 +108,12 @@ def brief(command: Sequence[str] | str) -> str:
 
 
 def visible(text: str, lines: int = 15, characters: int = 2000) -> str:
-    """The end of what a guest said, with everything that could move a terminal's cursor spelled out."""
-    return "\n".join(map(escaped, text[-characters:].splitlines()[-lines:]))
+    """The end of what a guest said, with everything that could move a terminal's cursor spelled out.
+
+    A line ends at a newline alone, and not at what only Unicode takes for its end: one line of a guest stays one.
+    """
+    said = _LINE_END.split(text[-characters:].removesuffix("\n").removesuffix("\r"))
+    return "\n".join(map(printable, said[-lines:]))
 
 
 def entry(result: CommandResult, *, started: float, error: str = "", input: bytes = b"") -> dict[str, Any]:
@@ -102,7 +126,7 @@ def entry(result: CommandResult, *, started: float, error: str = "", input: byte
         short = len(input) <= RECORDED_INPUT_BYTES
         given = {"input": base64.b64encode(input).decode()} if short else {"input_bytes": len(input)}
     return {
-        "command": printable(result.argv), "status": result.status, "seconds": round(result.seconds, 3),
+        "command": as_typed(result.argv), "status": result.status, "seconds": round(result.seconds, 3),
         "started": round(started, 3), "stdout": cut(result.stdout), "stderr": cut(result.stderr), **given,
         **({"error": error} if error else {}),
     }

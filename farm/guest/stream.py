@@ -1,20 +1,25 @@
 """A command that runs on in the guest while the testcase does something else."""
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from farm.deadline import Deadline
 from farm.errors import HangError
 from farm.guest.command import POLL_SECONDS, Command, Guard
-from farm.guest.shell import CommandError, CommandResult, StoppedError, brief
+from farm.guest.shell import MOST_BYTES, CommandError, CommandResult, StoppedError, brief
 
 # A line longer than this is handed on in pieces.
 MOST_LINE_BYTES = 1 << 20
 
 
 class Running:
-    """A running command. Its lines go to a callback as they are printed, or wait to be iterated over."""
+    """A running command. Its lines go to a callback as they are printed, or wait to be iterated over.
+
+    While MOST_BYTES of memory wait, the newest lines are dropped, as of a command that is run to its end: by its first
+    ones a command says that it is there.
+    """
 
     def __init__(
         self,
@@ -31,6 +36,9 @@ class Running:
         self._on_line = on_line
         self._rest = b""
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        # Bytes of memory that the lines take, changed by whoever prints and whoever reads.
+        self._waiting = 0
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._done = threading.Event()
         self._result: CommandResult | None = None
@@ -56,6 +64,8 @@ class Running:
             if line is None:
                 self._raise()
                 return
+            with self._lock:
+                self._waiting -= sys.getsizeof(line)
             yield line
 
     def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult:
@@ -110,8 +120,12 @@ class Running:
         text = line.decode(errors="replace").rstrip("\r")
         if self._on_line is not None:
             self._on_line(text)
-        else:
-            self._lines.put(text)
+            return
+        with self._lock:
+            if self._waiting >= MOST_BYTES:
+                return
+            self._waiting += sys.getsizeof(text)
+        self._lines.put(text)
 
     def _late(self, deadline: Deadline) -> HangError:
         return HangError(f"`{brief(self.command)}` still runs after {deadline.seconds:.0f} s.")

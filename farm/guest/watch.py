@@ -15,6 +15,9 @@ class Watcher(Protocol):
     def event(self, name: str, data: Mapping[str, Any]) -> None:
         """Take an event of QEMU's."""
 
+    def switched_off(self) -> None:
+        """Learn that the machine was switched off from outside: the next boot on the console is no reboot."""
+
     @property
     def tripped(self) -> bool:
         """True once whoever waits for the guest has to stop."""
@@ -32,6 +35,9 @@ class Unwatched:
         """Let it pass."""
 
     def event(self, name: str, data: Mapping[str, Any]) -> None:
+        """Let it pass."""
+
+    def switched_off(self) -> None:
         """Let it pass."""
 
     def failure(self) -> FarmError | None:

@@ -210,11 +210,11 @@ class Store:
         while True:
             with _disk_errors(self.root):
                 path = Path(tempfile.mkdtemp(dir=base))
-            path.chmod(0o755)
             lock = _lock_directory(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock is not None:  # None: a sweeper was quicker
                 break
         try:
+            os.fchmod(lock, 0o755)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)

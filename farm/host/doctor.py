@@ -18,6 +18,7 @@ from farm.host import accel, process
 from farm.host.capacity import Capacity, measure
 from farm.host.tools import TOOLS, Need, Tool, apt_line, missing, packages_of
 from farm.host.workdir import Workdir
+from farm.textform import printable
 
 # A program that takes longer to say its version does not work.
 VERSION_SECONDS = 5.0
@@ -134,9 +135,9 @@ def examine(tool: Tool, seconds: float = VERSION_SECONDS) -> Examined:
     except FarmError as error:
         return Examined(tool, path, "", f"does not work ({_first_line(str(error))})")
     found = re.search(tool.pattern, said)
-    version = printable(found.group(1)) if found else ""
+    version = _short(found.group(1)) if found else ""
     if status != 0 and not version:
-        why = printable(_first_line(said), 200) or f"exit status {status}"
+        why = _short(_first_line(said), 200) or f"exit status {status}"
         return Examined(tool, path, "", f"does not work ({why})")
     return Examined(tool, path, version)
 
@@ -157,7 +158,7 @@ def _ask(argv: list[str], deadline: Deadline) -> tuple[int, str]:
                 with suppress(subprocess.TimeoutExpired):
                     return child.wait(deadline.remaining()), said.decode(errors="replace")
                 break
-    raise InfrastructureError(f"`{process.printable(argv)}` did not end within {deadline.seconds:.3g} s")
+    raise InfrastructureError(f"`{process.as_typed(argv)}` did not end within {deadline.seconds:.3g} s")
 
 
 def _package_version(package: str, seconds: float) -> str:
@@ -168,16 +169,16 @@ def _package_version(package: str, seconds: float) -> str:
         )
     except FarmError:
         return ""
-    return printable(_first_line(done.stdout)) if done.returncode == 0 else ""
+    return _short(_first_line(done.stdout)) if done.returncode == 0 else ""
 
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[0]
 
 
-def printable(text: str, most: int = _MAX_VERSION) -> str:
-    """Text that a terminal shows and does not obey."""
-    return "".join(letter for letter in text if letter.isprintable())[:most].rstrip(",;")
+def _short(text: str, most: int = _MAX_VERSION) -> str:
+    """The beginning of what a program said of itself."""
+    return printable(text.replace("\t", " "))[:most].rstrip(",;")
 
 
 def free_mib(directory: Path) -> int:

@@ -39,7 +39,7 @@ class Completed:
     stderr: str
 
 
-def printable(argv: Sequence[str]) -> str:
+def as_typed(argv: Sequence[str]) -> str:
     """The command as one could paste it into a shell."""
     return shlex.join(argv)
 
@@ -187,7 +187,7 @@ def run(
             out, err = child.communicate(input, timeout=deadline.remaining())
         except subprocess.TimeoutExpired as error:
             raise InfrastructureError(
-                f"`{printable(argv)}` did not end within {deadline.seconds:.3g} s and was stopped"
+                f"`{as_typed(argv)}` did not end within {deadline.seconds:.3g} s and was stopped"
             ) from error
     done = Completed(tuple(argv), child.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
     if check and done.returncode != 0:
@@ -214,4 +214,4 @@ def failure(done: Completed, lines: int = 15) -> str:
     """One sentence and the end of the output of a program that failed."""
     said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-lines:]
     how = f"exit status {done.returncode}" if done.returncode >= 0 else f"signal {-done.returncode}"
-    return "\n".join([f"`{printable(done.argv)}` failed with {how}" + (":" if said else ""), *said])
+    return "\n".join([f"`{as_typed(done.argv)}` failed with {how}" + (":" if said else ""), *said])

@@ -4,19 +4,17 @@ import json
 import platform
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from farm import __version__, trial
 from farm.bisect.session import resolve
-from farm.errors import FarmError, InfrastructureError, UserError
+from farm.errors import FarmError, UserError
 from farm.host.lease import scratch_directory
 from farm.host.workdir import Workdir
 from farm.kernel import git
@@ -29,10 +27,11 @@ from farm.nightly.past import build_seconds, expect, read_pasts
 from farm.nightly.plan import Plan, read_plan
 from farm.nightly.progress import Progress
 from farm.nightly.recorder import Recorder
-from farm.nightly.unfinished import LOCK, choose, unfinished
+from farm.nightly.unfinished import choose, unfinished
 from farm.report.load import ABOUT, FORMATS, write
 from farm.report.site import Site
 from farm.report.values import NightReport
+from farm.results.alone import alone_in
 from farm.results.database import Database, shown
 from farm.results.directory import new_run_directory, write_json
 from farm.results.values import BUILD, MOST_INDEXED, RunRow, Series, State
@@ -124,11 +123,7 @@ class Session:
         with Database(self._url) as database:
             # Before the directory: a mistake in the plan leaves no run behind.
             matrix = matrix_of(self.plan, self.path.absolute().parent)
-            try:
-                self.directory.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InfrastructureError(f"cannot make {self.directory} ({error.strerror})") from error
-            with self._locked():
+            with alone_in(self.directory, "runs"):
                 report = self._run(database, matrix)
             self._report(report, database)
             return report
@@ -150,14 +145,6 @@ class Session:
             make()
         except FarmError as error:
             self._say(f"the report {name} could not be written: {error}")
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            with FileLock(self.directory / LOCK).acquire(timeout=0):
-                yield
-        except Timeout as error:
-            raise UserError(f"another process runs in {self.directory}.") from error
 
     def _run(self, database: Database, matrix: Matrix) -> NightReport:
         about = self._about()

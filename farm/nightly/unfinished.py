@@ -7,15 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from farm.errors import UserError
 from farm.nightly.plan import Plan
 from farm.nightly.recorder import JOURNAL
 from farm.report.load import ABOUT
 from farm.results import records
-
-LOCK = "lock"
+from farm.results.alone import is_taken
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def unfinished(plan: Plan) -> tuple[Unfinished, ...]:
             about = json.loads(path.read_bytes())
             if "ended" not in about and about["plan"]["name"] == plan.name:
                 found.append(Unfinished(
-                    path.parent, float(about["started"]), _cells(path.parent), _running(path.parent),
+                    path.parent, float(about["started"]), _cells(path.parent), is_taken(path.parent),
                     about["digest"] == plan.digest))
     return tuple(sorted(found, key=lambda one: one.started, reverse=True))
 
@@ -76,12 +73,3 @@ def choose(found: Sequence[Unfinished], plan: Plan, name: str = "") -> tuple[Unf
 
 def _cells(directory: Path) -> int:
     return sum("cell" in entry for entry in records.read(directory / JOURNAL))
-
-
-def _running(directory: Path) -> bool:
-    """Whether another process has its lock."""
-    try:
-        with FileLock(directory / LOCK).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True

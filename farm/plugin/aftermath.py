@@ -1,6 +1,8 @@
 """After a testcase: what it left running or leaked when it passed, and the evidence when it did not."""
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from farm.deadline import Deadline
@@ -18,6 +20,8 @@ from farm.oops.tasks import Stuck
 from farm.results.directory import CellDirectory
 from farm.stack import Assembly, StackError
 from farm.target import Target
+
+log = logging.getLogger(__name__)
 
 
 def look_for_lingering(target: Target, monitor: Monitor) -> FarmError | None:
@@ -75,15 +79,31 @@ class Evidence:
 def collect_evidence(
     target: Target, monitor: Monitor, directory: CellDirectory, kernel: Kernel, *, dump_memory: bool
 ) -> Evidence:
-    """Ask the guest what it still answers, then read what it left."""
+    """Ask the guest what it still answers, then read what it left. Never fails: what cannot be had is not there."""
     total = Deadline(TOTAL_SECONDS)
-    collect(target.patient, directory.evidence, directory.console, total)
+    with _apart("the guest's answers"):
+        collect(target.patient, directory.evidence, directory.console, total)
     if dump_memory:
-        memory(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
-    stuck = stacks(directory.evidence)
-    shown, places = digest(stuck), None
+        with _apart("the guest's memory"):
+            memory(target.patient, directory.evidence, target.machine.memory_mib, kernel.vmlinux, total)
+    stuck: tuple[Stuck, ...] = ()
+    places, shown = None, "the answers of the guest could not be read\n"
+    with _apart("where tasks stand"):
+        stuck = stacks(directory.evidence)
+        shown = digest(stuck)
     if kernel.vmlinux is not None:
-        reports = [finding.text for finding in monitor.findings]
-        places = decode([*reports, shown], kernel.vmlinux, kernel.decoder, total)
-    write(directory.evidence / FILE, places.text(shown) if places else shown)
+        with _apart("the places in the sources"):
+            reports = [finding.text for finding in monitor.findings]
+            places = decode([*reports, shown], kernel.vmlinux, kernel.decoder, total)
+    with _apart(FILE):
+        write(directory.evidence / FILE, places.text(shown) if places else shown)
     return Evidence(stuck, places)
+
+
+@contextmanager
+def _apart(piece: str) -> Iterator[None]:
+    """A piece of the evidence that costs, whatever becomes of it, neither another one nor the verdict."""
+    try:
+        yield
+    except Exception:  # a bug of the farm's too
+        log.exception("The evidence lacks %s.", piece)

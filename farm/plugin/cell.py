@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
@@ -118,11 +118,15 @@ class CellRun:
     def _changed(self) -> tuple[Extent, ...]:
         """The places of all changes as the devices of the stacks see them."""
         changes = self.target.disk.changes if self.target else ()
-        return tuple(extent for assembly in self._assemblies.values() for extent in assembly.extents(changes))
+        return tuple(extent for assembly in self._built for extent in assembly.extents(changes))
 
     def _block_of(self, device: str) -> int:
-        return next((one.base.namespace.block for one in self._assemblies.values()
-                     if one.base.path == f"/dev/{device}"), 0)
+        return next((one.base.namespace.block for one in self._built if one.base.path == f"/dev/{device}"), 0)
+
+    @property
+    def _built(self) -> tuple[Assembly, ...]:
+        """A copy: the console's thread asks while `assemble` adds more."""
+        return tuple(self._assemblies.values())
 
     @contextmanager
     def watch(self, workload: str) -> Iterator[Callable[[int], None]]:
@@ -159,7 +163,7 @@ class CellRun:
         # An error of the testcase's own is its own signal.
         self.record.conclude(cause, self.monitor.signalled or began)
         if self.record.outcome in (Outcome.FAIL, Outcome.ERROR) and self.target is not None and not self._live.stopped:
-            with self.record.phase("evidence"), suppress(FarmError, OSError):
+            with self.record.phase("evidence"):
                 self.evidence = collect_evidence(
                     self.target, self.monitor, self.record.directory, self._session.kernel,
                     dump_memory=self._option.dump_memory)

@@ -3,6 +3,7 @@
 import os
 from argparse import Namespace
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from farm.deadline import Deadline
@@ -89,12 +90,14 @@ class Live:
         """A session in the user's terminal, until it ends."""
         with self._session.shown():
             say(f"stacks:  {'; '.join(map(str, self._record.stacks)) or 'none'}", *self._lines(target, kept=False))
-            path = self.entrance(target).write(self._record.directory.path)
+            directory = self._record.directory.path
+            path = self.entrance(target).write(directory)
             try:
-                status = converse(self.entrance(target), lambda: self._asked(target) or not target.alive)
+                status = converse(
+                    self.entrance(target), lambda: not target.alive, partial(answer_requests, target, directory))
             finally:
                 path.unlink(missing_ok=True)
-                forget_requests(path.parent)
+                forget_requests(directory)
             say(f"the session ended with status {status}")
 
     def keep(self, target: Target | None) -> None:
@@ -111,16 +114,11 @@ class Live:
             try:
                 say(f"kept after: {self._record.title}", *([_STOPPED] if self.stopped else []),
                     *self._lines(target, kept=True))
-                hold(target, lambda: self._asked(target) or not path.exists())
+                hold(target, lambda: not path.exists(), partial(answer_requests, target, directory))
             finally:
                 path.unlink(missing_ok=True)
-                forget_requests(path.parent)
+                forget_requests(directory)
             say("the guest is let go")
-
-    def _asked(self, target: Target) -> bool:
-        """Do what others ask of a guest that is kept; the guest stays."""
-        answer_requests(target, self._record.directory.path)
-        return False
 
     def write_functions(self) -> None:
         """Write which functions ran; to be called when the guest is off."""

@@ -1,5 +1,6 @@
 """From exceptions to outcomes: whom a failure blames, and how it is shown."""
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ def pytest_runtest_makereport(
     if error is not None and ours and call.when != "teardown":
         error = internal_error(error, item.path) or error
     if cell is not None and call.when in ("setup", "call") and (error is not None or call.when == "call"):
-        cause = cell.conclude(error)
+        cause = _concluded(cell, error, item.path)
         if cause is not None and cause is not error:
             call.excinfo = _raised(cause)
             error = cause
@@ -57,6 +58,22 @@ def pytest_runtest_makereport(
     elif isinstance(error, OSError | MemoryError) and call.when == "call":
         report.when = "setup"
     return report
+
+
+def _concluded(cell: "CellRun", error: BaseException | None, testcase: Path) -> BaseException | None:
+    """What the cell ended with; whatever keeps it from finding that out, or writing it down, is that then.
+
+    pytest takes an exception of a hook for its own end, and that of all testcases which are still to run.
+    """
+    try:
+        return cell.conclude(error)
+    except Exception as problem:  # a full disk, or a bug of the farm's
+        cause = problem if isinstance(problem, FarmError) else internal_error(problem, testcase) or InternalError(
+            f"The farm could not conclude the testcase: {problem!r}")
+    if cell.record.outcome is Outcome.FAIL:
+        cause.add_note(f"The testcase had failed by then: {cell.record.title}")
+    cell.record.conclude(cause, time.monotonic())
+    return cause
 
 
 def _tell_of_bug(report: pytest.TestReport, error: InternalError, cell: "CellRun | None") -> None:
@@ -77,7 +94,7 @@ def _raised(cause: BaseException) -> pytest.ExceptionInfo[BaseException]:
 
 def explanation(error: FarmError, cell: "CellRun | None") -> str:
     """What the user reads below a failed testcase: the sentence, the report, where everything is."""
-    lines = str(error).splitlines()
+    lines = [line for said in (str(error), *getattr(error, "__notes__", ())) for line in said.splitlines()]
     raised = error.reports if isinstance(error, GuestError) else ()
     reports = [report for report in raised if isinstance(report, Finding)]
     if reports and reports[0].text:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from farm import __version__
-from farm.host.process import printable
+from farm.host.process import as_typed
 from farm.model import Cell, Finding, Machine, Outcome, Suspicion
 from farm.options import as_arguments
 from farm.plugin.markers import duration_of, machine_of, stacks_of
@@ -60,7 +60,7 @@ class CellRecord:
         self._cause: Cause | None = None
         self._keep()
         self.write()
-        self.directory.write_text("command", printable(self.command()) + "\n")
+        self.directory.write_text("command", as_typed(self.command()) + "\n")
 
     def _keep(self) -> None:
         """Copy what the cell is made of and may be another tomorrow: the testcase, and the patches of its kernel."""

@@ -1,13 +1,13 @@
 """Applying memory pressure to a running guest, for the length of a block."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 from farm.deadline import Deadline, Pace
 from farm.errors import GuestError, InfrastructureError, UserError
-from farm.guest.shell import CommandResult
+from farm.guest.shell import Ongoing, StreamingShell
 from farm.pressure.plan import HOLD_DIRECTORY, PRESSURES, Balloon, Faults, KeepFree, faults_argv, holder_argv
 from farm.textform import Kind
 
@@ -22,22 +22,6 @@ _INJECTED = re.compile(r"farm-injected (\d{1,10})", re.ASCII)
 _HELD = re.compile(r"farm-held (\d{1,12})", re.ASCII)
 
 
-class Holding(Protocol):
-    """A command that runs on in the guest."""
-
-    def lines(self, deadline: Deadline) -> Iterator[str]: ...
-    def stop(self, deadline: Deadline) -> None: ...
-
-
-class Shell(Protocol):
-    """Runs commands in the guest."""
-
-    def run(
-        self, argv: Sequence[str], *, deadline: Deadline | None = None, input: bytes | None = None, check: bool = True
-    ) -> CommandResult: ...
-    def stream(self, command: Sequence[str]) -> Holding: ...
-
-
 # Runs a QMP command: name, arguments, deadline.
 Qmp = Callable[[str, Mapping[str, object], Deadline], Any]
 
@@ -45,7 +29,7 @@ Qmp = Callable[[str, Mapping[str, object], Deadline], Any]
 class Pressure:
     """`with pressure("keep-free:free=64M"):`, or several texts at once."""
 
-    def __init__(self, shell: Shell, qmp: Qmp, *, memory_bytes: int, pace: Pace | None = None) -> None:
+    def __init__(self, shell: StreamingShell, qmp: Qmp, *, memory_bytes: int, pace: Pace | None = None) -> None:
         """`memory_bytes` is what the machine has without a balloon."""
         self._shell = shell
         self._qmp = qmp
@@ -101,7 +85,7 @@ class Pressure:
                     raise
                 self._resize(self._memory)
 
-    def _await_held(self, holder: Holding, spec: KeepFree) -> None:
+    def _await_held(self, holder: Ongoing, spec: KeepFree) -> None:
         deadline = self._pace.deadline(RISE_SECONDS)
         if not any(_HELD.match(line) for line in holder.lines(deadline)):
             raise GuestError(f"The memory holder ended before {spec.free >> 20} MiB were left.")

@@ -9,7 +9,7 @@ from farm import trial
 from farm.errors import InfrastructureError, UserError
 from farm.guest.machinetext import machine_text, namespace_text
 from farm.host.workdir import data_directory
-from farm.model import Outcome, Verdict
+from farm.model import REQUEST_REFUSED, Outcome, Verdict
 from farm.options import as_arguments
 from farm.repro import archive
 from farm.repro.manifest import HARMLESS_CONFIG, Manifest
@@ -154,7 +154,7 @@ def replay(manifest: Manifest, files: Path, command: Sequence[str], log: Path) -
     ended = trial.Command(command, log).wait()
     cells = trial.cells(ended)
     if not cells:
-        error = UserError if ended.status == Verdict.STOP + 1 else InfrastructureError
+        error = UserError if ended.status == REQUEST_REFUSED else InfrastructureError
         raise error(ended.said or f"farm run ended with status {ended.status} and said nothing; see {log}")
     cell = cells[0]
     return Comparison(manifest, cell.outcome, cell.title, cell.cause, cell.directory,

@@ -19,7 +19,7 @@ from farm.bisect.shown import classify
 from farm.bisect.strategy import HOST_FAILURES
 from farm.bisect.values import Seen
 from farm.errors import BuildError, InfrastructureError, UserError
-from farm.model import Verdict
+from farm.model import REQUEST_REFUSED, Verdict
 from farm.options import as_arguments
 from farm.repro.attempts import Attempt, Journal, Purpose, tallies
 from farm.repro.likeness import Likeness
@@ -29,8 +29,6 @@ from farm.results.alone import alone_in
 from farm.results.directory import write_json
 
 REQUEST = "request.json"
-# Exit status of `farm run` for a request that cannot be carried out.
-_USER = Verdict.STOP + 1
 
 Say = Callable[[str], None]
 
@@ -180,7 +178,7 @@ class Reproduction:
         for attempt in range(1, HOST_FAILURES + 1):
             command = self.arguments(testcase, {**options, "runs_dir": runs})
             ended = trial.Command([*command, "--json"], self._directory / "log").wait()
-            if ended.status == _USER and purpose is Purpose.FIND:
+            if ended.status == REQUEST_REFUSED and purpose is Purpose.FIND:
                 raise UserError(ended.said)
             made = self._judged(purpose, testcase, flavor, ended, setup)
             self._note(made)
@@ -201,7 +199,7 @@ class Reproduction:
         cell = shown.cell
         if cell is None or cell.directory is None:
             seen = Seen.NO_BUILD if ended.status == Verdict.SKIP and not cells else (
-                Seen.UNASKED if cell is not None or ended.status == _USER else Seen.HOST)
+                Seen.UNASKED if cell is not None or ended.status == REQUEST_REFUSED else Seen.HOST)
             title = cell.title if cell is not None else ended.said.partition("\n")[0]
             return Attempt(purpose, testcase, flavor, seen, title, seconds=round(ended.seconds, 1), setup=setup)
         run = load(cell.directory)

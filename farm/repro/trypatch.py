@@ -8,14 +8,12 @@ from farm import trial
 from farm.bisect.shown import Meant, Shown, classify
 from farm.bisect.values import Seen, Symptom
 from farm.errors import BuildError, UserError
-from farm.model import Outcome, Verdict
+from farm.model import REQUEST_REFUSED, Outcome, Verdict
 from farm.trial import CellResult
 from farm.verdict import Cause
 
 Say = Callable[[str], None]
 
-# Exit status of `farm run` for a request that cannot be carried out.
-_USER = Verdict.STOP + 1
 # Runs that say something of the failure, and those of them that failed.
 _FAILED = frozenset({Seen.BUG, Seen.OTHER, Seen.NO_BOOT})
 _JUDGED = _FAILED | {Seen.NO_BUG}
@@ -103,7 +101,7 @@ def run(arguments: Sequence[str], count: int, seed: int, log: Path) -> Iterator[
     """
     for number in range(count):
         ended = trial.Command(["run", "--json", f"--seed={seed + number}", *arguments], log).wait()
-        if ended.status == _USER:
+        if ended.status == REQUEST_REFUSED:
             raise UserError(ended.said)
         yield Try(trial.cells(ended), ended.said.partition("\n")[0],
                   Seen.NO_BUILD if ended.status == Verdict.SKIP else Seen.HOST)

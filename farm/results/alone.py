@@ -27,3 +27,12 @@ def alone_in(directory: Path, doing: str) -> Iterator[None]:
         raise UserError(f"{directory} cannot be made or written to: {error.strerror}.") from error
     with lock:
         yield
+
+
+def is_taken(directory: Path) -> bool:
+    """Whether another process is `alone_in` a directory at this moment. Raises OSError."""
+    try:
+        with FileLock(directory / LOCK).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True

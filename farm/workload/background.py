@@ -1,36 +1,20 @@
 """A script that goes on in the guest beside the workloads: CPUs that come and go, settings that change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from farm.deadline import Deadline, Pace
 from farm.errors import GuestError
-from farm.guest.shell import CommandResult, visible
+from farm.guest.shell import StreamingShell, visible
 
 # Base seconds until a script that was told to end has ended.
 STOP_SECONDS = 2.0
 
 
-class Running(Protocol):
-    """A command that runs on in the guest."""
-
-    @property
-    def running(self) -> bool: ...
-    def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult: ...
-    def stop(self, deadline: Deadline) -> None: ...
-
-
-class Shell(Protocol):
-    """Starts a command in the guest."""
-
-    def stream(self, command: Sequence[str]) -> Running: ...
-
-
 class Background:
     """`with background("while :; do ...; done"):` a bash script for the length of a block."""
 
-    def __init__(self, shell: Shell, *, pace: Pace | None = None) -> None:
+    def __init__(self, shell: StreamingShell, *, pace: Pace | None = None) -> None:
         self._shell = shell
         self._pace = pace or Pace()
 
@@ -40,7 +24,8 @@ class Background:
 
         Raises GuestError, naming what it said, when it has ended before: then the block lacked what it was meant for.
         """
-        running = self._shell.stream(["bash", "-c", script, "farm-background", *words])
+        # Nobody reads what it prints: lines that wait for a reader would fill this host's memory.
+        running = self._shell.stream(["bash", "-c", script, "farm-background", *words], on_line=lambda _: None)
         try:
             yield
             if not running.running:

@@ -1,4 +1,4 @@
-"""Running a workload in the guest: supervised there, watched here, on its own or beside others."""
+"""Ongoing a workload in the guest: supervised there, watched here, on its own or beside others."""
 
 import base64
 import binascii
@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from farm.deadline import Deadline, Pace
 from farm.errors import UserError
-from farm.guest.shell import CommandResult
+from farm.guest.shell import Ongoing, StreamingShell
 from farm.textform import Kind, Registry
 from farm.workload.result import WorkloadResult
 
@@ -27,19 +27,6 @@ SLACK_SECONDS = 60.0
 # Base seconds to wait for a workload that was told to end.
 STOP_SECONDS = 2.0
 _NUMBERS = count(1)
-
-
-class Running(Protocol):
-    """A command that runs on in the guest."""
-
-    def wait(self, deadline: Deadline, *, check: bool = True) -> CommandResult: ...
-    def stop(self, deadline: Deadline) -> None: ...
-
-
-class Shell(Protocol):
-    """Starts a command in the guest and hands out its lines as they come."""
-
-    def stream(self, command: Sequence[str] | str, *, on_line: Callable[[str], None] | None = None) -> Running: ...
 
 
 class Subject(Protocol):
@@ -96,7 +83,7 @@ class Runner(ABC, Generic[SpecT]):
     spec_type: type[SpecT]
 
     def __init__(
-        self, shell: Shell, *, seed: int, duration: float, watch: Watch = unwatched, pace: Pace | None = None
+        self, shell: StreamingShell, *, seed: int, duration: float, watch: Watch = unwatched, pace: Pace | None = None
     ) -> None:
         """`duration` is in seconds on the guest's clock."""
         self._shell = shell
@@ -123,10 +110,10 @@ class Runner(ABC, Generic[SpecT]):
         A block that fails ends it. What it had raised by then stands below the block's error, as a note.
         """
         raised: list[BaseException] = []
-        begun: list[Running] = []
+        begun: list[Ongoing] = []
         over = threading.Event()
 
-        def started(running: Running) -> None:
+        def started(running: Ongoing) -> None:
             begun.append(running)
             if over.is_set():
                 running.stop(self._pace.deadline(STOP_SECONDS))
@@ -154,7 +141,7 @@ class Runner(ABC, Generic[SpecT]):
             raise raised[0]
 
     def _call(
-        self, subject: Subject | str, started: Callable[[Running], None], *, duration: float | None = None,
+        self, subject: Subject | str, started: Callable[[Ongoing], None], *, duration: float | None = None,
         check: bool = True, **options: Any,
     ) -> WorkloadResult:
         """`__call__`; what runs is handed to `started`."""
@@ -181,7 +168,7 @@ class Runner(ABC, Generic[SpecT]):
         """Fill in counts and errors from what it printed; `said` is its standard error."""
 
     def _run(
-        self, spec: SpecT, subject: Subject, seconds: float, started: Callable[[Running], None],
+        self, spec: SpecT, subject: Subject, seconds: float, started: Callable[[Ongoing], None],
     ) -> WorkloadResult:
         seed = (self._seed + 1000 * next(self._calls)) % (1 << 31)
         text = WORKLOADS.render(spec)

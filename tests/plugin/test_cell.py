@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from farm.errors import CrashError, HangError
+from farm.errors import CrashError, HangError, InfrastructureError
 from farm.guest.patient import Patient
 from farm.host.accel import KVM, Acceleration
 from farm.model import KernelId, Outcome
 from farm.oops.tasks import Stuck
+from farm.plugin import aftermath
 from farm.plugin.aftermath import Evidence
 from farm.plugin.cell import CellRun
 from farm.plugin.outcomes import CELL_KEY, explanation
@@ -99,3 +100,70 @@ def test_a_hang_without_a_report_names_where_tasks_stood(cell):
     said = explanation(HangError("`sync` did not end within 120 s."), cell)
     assert "120 s.\n\nblocked in crypt_map: fio (412) and 1 more\nrunning in zswap_store: dd (7)\n\ncell: " in said
     assert "crypt_map" not in explanation(CrashError("the kernel panicked"), cell)
+
+
+@pytest.mark.parametrize(("problem", "kind"), [
+    (InfrastructureError("cannot write result.json (No space left on device)"), "infrastructure"),
+    (OSError(28, "No space left on device"), "internal"), (KeyError("a bug of the farm's"), "internal")])
+def test_a_cell_that_cannot_be_concluded_ends_no_session(item, cell, monkeypatch, problem, kind):
+    def fail(*_):
+        raise problem
+
+    cell.monitor.console(b"[   12.000000] all is well\n")
+    with monkeypatch.context() as full:
+        full.setattr(cell.record, "write", fail)
+        report = reported(item, lambda: None)
+    assert (report.outcome, report.when) == ("failed", "setup")
+    assert "had failed by then" not in str(report.longrepr)
+    cell.close()
+    assert written(cell)[:2] == ("error", kind)
+
+
+def test_what_the_kernel_reported_stands_below_what_could_not_be_written(item, cell, monkeypatch):
+    def fail(*_):
+        raise InfrastructureError("cannot write result.json (No space left on device)")
+
+    cell.monitor.console(PANIC)
+    monkeypatch.setattr(cell.record, "write", fail)
+    report = reported(item, lambda: None)
+    assert (report.outcome, report.when) == ("failed", "setup")
+    said = str(report.longrepr)
+    assert said.startswith("cannot write result.json")
+    assert "The testcase had failed by then: kernel panic: Attempted to kill init!" in said
+
+
+def test_the_console_may_ask_while_stacks_are_built(cell):
+    """Its thread looks for a device, or for the places of changes, while another stack is entered."""
+    class Growing:
+        @property
+        def base(self):
+            cell._assemblies[str(len(cell._assemblies))] = self
+            return SimpleNamespace(path="/dev/nvme0n1", namespace=SimpleNamespace(block=4096))
+
+        def extents(self, _):
+            cell._assemblies[str(len(cell._assemblies))] = self
+            return ()
+
+    cell.target.disk = SimpleNamespace(changes=())
+    cell._assemblies["0"] = Growing()
+    assert cell._block_of("nvme1n1") == 0
+    assert cell._block_of("nvme0n1") == 4096
+    assert cell._changed() == ()
+
+
+@pytest.mark.parametrize("piece", ["collect", "memory", "decode"])
+def test_evidence_that_fails_costs_no_other(cell, monkeypatch, piece):
+    def fail(*_):
+        raise ValueError("a bug of the farm's")
+
+    cell._session.kernel.vmlinux, cell._session.kernel.decoder = cell.record.directory.path / "vmlinux", None
+    cell._option = SimpleNamespace(dump_memory=True)
+    cell.target.machine = cell.record.machine
+    cell.record.directory.evidence.mkdir()
+    monkeypatch.setattr(aftermath, piece, fail)
+    cell.monitor.console(PANIC)
+    assert isinstance(cell.conclude(None), CrashError)
+    found = {path.name for path in cell.record.directory.evidence.iterdir()}
+    assert "stacks.txt" in found
+    assert ("dmesg.txt" in found, "dump.txt" in found) == (piece != "collect", piece != "memory")
+    assert (cell.evidence.places is not None) is (piece != "decode")

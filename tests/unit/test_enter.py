@@ -4,10 +4,11 @@ import shlex
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from farm.enter import Entrance, gdb_script, instructions
+from farm.enter import Entrance, gdb_script, hold, instructions
 
 HERE = Entrance(22, "/key", "ssh-ed25519 AAAA", "/console.log", 1, gdb="/tmp/a b/stub", vmlinux="/cache/vmlinux",
                 gdb_script="/tmp/lx/vmlinux-gdb.py")
@@ -42,3 +43,12 @@ def test_the_kernels_scripts_are_unpacked(tmp_path: Path) -> None:
     assert script.read_text() == "import linux.tasks"
     assert (script.parent / "scripts/gdb/linux/tasks.py").exists()
     assert gdb_script(None) == ""
+
+
+def test_who_holds_a_guest_is_called_until_it_is_released() -> None:
+    """What is done meanwhile releases nothing, and is done once more before the end."""
+    ticks: list[int] = []
+    hold(SimpleNamespace(alive=True), lambda: len(ticks) == 2, lambda: ticks.append(1))  # type: ignore[arg-type]
+    assert len(ticks) == 2
+    hold(SimpleNamespace(alive=False), lambda: False, lambda: ticks.append(1))  # type: ignore[arg-type]
+    assert len(ticks) == 2

@@ -1,5 +1,6 @@
 """The text form that layers, pressures and workloads share."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from farm import textform
 from farm.errors import UserError
-from farm.textform import Kind, Registry, bytes_of, size_text, split_options
+from farm.textform import Kind, Registry, bytes_of, printable, size_text, split_options
 
 THINGS: Registry[Kind] = Registry("thing")
 
@@ -78,3 +79,15 @@ def test_no_text_does_more_than_raise_usererror(written: str) -> None:
 
 def test_commas_in_brackets_do_not_separate() -> None:
     assert split_options("a=f(x,y),b, c") == ["a=f(x,y)", "b", "c"]
+
+
+@given(st.text(max_size=60))
+def test_what_is_printed_can_be_read_back(said: str) -> None:
+    shown = printable(said.replace("\\", "/"))
+    assert shown.replace("\t", " ").isprintable()
+    assert re.sub(r"\\(?:x(..)|u(.{4})|U(.{8}))", lambda one: chr(int(one[1] or one[2] or one[3], 16)), shown) == \
+        said.replace("\\", "/")
+
+
+def test_an_escape_has_one_meaning() -> None:
+    assert printable("a\tb\x1b\x7f\u200b\U000e0001") == "a\tb\\x1b\\x7f\\u200b\\U000e0001"

@@ -12,7 +12,7 @@ from farm.bisect.report import Row, crash_of, render_as, row
 from farm.bisect.state import Journal
 from farm.bisect.statistics import Rate
 from farm.bisect.values import Symptom
-from farm.host.process import printable
+from farm.host.process import as_typed
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def make(result: Result, candidates: Candidates, journal: Journal, *, rate: Rate
     return ConfigReport(
         options=tuple(candidates.settings(result.options)), differences=len(candidates.differences),
         confidence=result.confidence, symptom=journal.symptom, seen=rate.seen, runs=rate.seen + rate.missed,
-        notes=_notes(result), proof=result.proof, steps=rows, reproduce=tuple(map(printable, commands)),
+        notes=_notes(result), proof=result.proof, steps=rows, reproduce=tuple(map(as_typed, commands)),
         crash=crash_of(directory, journal.runs, [result.candidate.name]), directory=str(directory))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from farm.cli.classify import command, visible
+from farm.cli.classify import command
 from farm.errors import UserError
 
 KASAN = """\
@@ -87,10 +87,6 @@ def test_hostile_log_cannot_control_the_terminal() -> None:
     shown = _run("-", stdin=text.encode())
     assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e"}
     assert "\\u202e" in shown
-
-
-def test_visible() -> None:
-    assert visible("a\tb\x1b\x7f\u202e\U000e0001") == "a\tb\\x1b\\x7f\\u202e\\U000e0001"
 
 
 def test_table_on_a_terminal(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

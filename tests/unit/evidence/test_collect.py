@@ -1,6 +1,7 @@
 """Asking a guest that does not answer, and the scripts for one that does."""
 
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +30,38 @@ def test_every_file_says_why_there_is_nothing_in_it(tmp_path: Path) -> None:
     assert said["dmesg.txt"] == "not collected: QEMU does not run\n"
     assert said["meminfo.txt"] == "not collected: QEMU does not run\n"
     assert said["dump.txt"] == "not dumped: QEMU does not run\n"
+
+
+class Dumping(Patient):
+    """Writes its memory, and QEMU says that it did, or that it could not."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(None, None)
+        self._why = why
+
+    def dump_memory(self, path: Path, deadline: Deadline) -> None:
+        path.write_bytes(b"all of it")
+        if self._why:
+            raise InfrastructureError(self._why)
+
+
+def test_a_dump_that_is_whole_outlives_a_reader_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise InfrastructureError("cannot start python (Cannot allocate memory)")
+
+    # The package's name for it is the function's.
+    monkeypatch.setattr(import_module("farm.evidence.memory"), "read", fail)
+    memory(Dumping(), tmp_path, 1, tmp_path / "vmlinux", Deadline(60))
+    assert (tmp_path / "vmcore").read_bytes() == b"all of it"
+    assert (tmp_path / "dump.txt").read_text() == "not read: cannot start python (Cannot allocate memory)\n"
+
+
+def test_half_a_dump_is_removed(tmp_path: Path) -> None:
+    memory(Dumping("QEMU could not write vmcore (failed)"), tmp_path, 1, tmp_path / "vmlinux", Deadline(60))
+    assert not (tmp_path / "vmcore").exists()
+    assert (tmp_path / "dump.txt").read_text() == "not dumped: QEMU could not write vmcore (failed)\n"
 
 
 class Deaf(Patient):
@@ -117,6 +150,10 @@ class TestWhoIsSilent:
 
     def test_the_reason_of_qemu_is_its_own(self, tmp_path: Path) -> None:
         assert self.asked(tmp_path, [InfrastructureError("QEMU is gone"), "b"])[1] == "not collected: QEMU is gone\n"
+
+    def test_a_bug_of_the_farm_costs_only_its_own_answer(self, tmp_path: Path) -> None:
+        assert self.asked(tmp_path, ["a", ValueError("x"), "b"]) == (3, "b")
+        assert (tmp_path / "1.txt").read_text() == "not collected: x\n"
 
     def test_an_empty_answer_is_said_to_be_empty(self, tmp_path: Path) -> None:
         assert self.asked(tmp_path, [""]) == (1, "(nothing)\n")

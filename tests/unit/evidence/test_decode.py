@@ -1,11 +1,14 @@
 """Places in the sources: what the script is given, and what is made of its answer."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from farm.deadline import Deadline
+from farm.errors import InfrastructureError
 from farm.evidence.decode import Places, decode, parse, symbols
+from farm.host import process
 from farm.model import Finding, Frame
 
 REPORT = """\
@@ -79,3 +82,13 @@ class TestRunning:
         assert places.of == {"lkdtm_WARNING+0x1c/0x30": "a.c:1"}
         assert places.reason == "1 of 3 functions within 1 s"
 
+    @pytest.mark.parametrize("error", [InfrastructureError("cannot start bash (Cannot allocate memory)"),
+                                       OSError(28, "No space left on device")])
+    def test_one_that_cannot_be_run_is_a_reason(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        def fail(*_: object, **__: object) -> NoReturn:
+            raise error
+
+        monkeypatch.setattr(process, "harvest", fail)
+        assert self.run("", tmp_path) == Places(reason=f"scripts/decode_stacktrace.sh did not run: {error}")

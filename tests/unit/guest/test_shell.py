@@ -2,7 +2,7 @@
 
 import pytest
 
-from farm.guest.shell import CommandError, CommandResult, brief
+from farm.guest.shell import CommandError, CommandResult, brief, visible
 from farm.pressure import FailSlab
 from farm.pressure.plan import faults_argv
 
@@ -25,3 +25,16 @@ def test_what_fails_in_a_script_of_the_farm_stands_in_the_first_two_lines():
     assert str(error).splitlines() == [
         "`bash -c … farm-faults failslab start 2 crypt_mop '' Y` failed in the guest with status 1:",
         "the kernel has no function crypt_mop"]
+
+
+@pytest.mark.parametrize(("said", "shown"), [
+    ("one\r\ntwo\n", "one\ntwo"), ("one\n\n", "one\n"), ("", ""), ("\n", ""), ("one\r\n", "one"),
+    ("a\x0bb\x0cc\x1cd\x85e\u2028f\rg", r"a\x0bb\x0cc\x1cd\x85e\u2028f\x0dg"),
+])
+def test_one_line_of_a_guest_stays_one(said, shown):
+    assert visible(said) == shown
+
+
+def test_only_the_end_of_what_a_guest_said_is_shown():
+    assert visible("first\nsecond\nthird\n", lines=2) == "second\nthird"
+    assert visible("x" * 5000) == "x" * 2000

@@ -254,3 +254,19 @@ class TestProcesses:
         assert store.get("kernel", "a") is None
         assert put(store, "a").file("file").read_bytes() == b"content"
         assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_sweeper_between_a_directory_and_its_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, mkdtemp = [], cache.tempfile.mkdtemp
+
+    def swept(**options: Any) -> str:
+        made.append(mkdtemp(**options))
+        if len(made) == 1:
+            Store(store.root).sweep()
+        return made[-1]
+
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", swept)
+    entry = put(store, "a")
+    assert len(made) == 2
+    assert entry.file("file").read_bytes() == b"content"
+    assert entry.path.stat().st_mode & 0o777 == 0o755

@@ -203,8 +203,8 @@ def test_the_administrators_programs_are_found(path: str, whole: str) -> None:
     assert process.search_path(path) == whole
 
 
-def test_printable_can_be_pasted() -> None:
-    assert process.printable(["a b", "$c", "d"]) == "'a b' '$c' d"
+def test_a_command_as_typed_can_be_pasted() -> None:
+    assert process.as_typed(["a b", "$c", "d"]) == "'a b' '$c' d"
 
 
 def test_temporary_files_end_with_the_lease() -> None:

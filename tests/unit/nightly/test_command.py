@@ -2,10 +2,13 @@
 
 import pytest
 from click.testing import CliRunner
+from filelock import Timeout
 
 from farm.cli import nightly
+from farm.errors import UserError
 from farm.nightly.session import Session
 from farm.results import queries
+from farm.results.alone import alone_in
 from farm.results.database import Database
 
 PLAN = """
@@ -90,6 +93,21 @@ def test_the_password_of_a_database_stays_out_of_the_run_directory(ask, tmp_path
     text = (session.directory / "night.json").read_text()
     assert '"postgresql://farm:***@host/x"' in text
     assert "secret" not in text
+
+
+def test_a_run_that_waited_in_vain_for_a_lock_does_not_speak_of_another_one(tmp_path, monkeypatch):
+    def wait(*_):
+        raise Timeout("another lock")
+
+    (tmp_path / "plan.toml").write_text(PLAN.format(more="", select="test_own.py"))
+    session = Session(tmp_path / "plan.toml", f"sqlite:///{tmp_path}/results.db", str, resume=False)
+    session.directory = tmp_path / "run"
+    monkeypatch.setattr("farm.nightly.session.matrix_of", lambda *_: None)
+    monkeypatch.setattr(session, "_run", wait)
+    with pytest.raises(Timeout):
+        session.run()
+    with alone_in(session.directory, "runs"), pytest.raises(UserError, match="another process runs in"):
+        session.run()
 
 
 @pytest.mark.parametrize("name", ["x" * 700, "a\\u0301\\u2028b"])

@@ -1,6 +1,6 @@
 """Scripts that go on beside the workloads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,7 +30,8 @@ class Guest:
         self.script = Script(status)
         self.argv: Sequence[str] = ()
 
-    def stream(self, command: Sequence[str]) -> Script:
+    def stream(self, command: Sequence[str], on_line: Callable[[str], None] | None = None) -> Script:
+        assert on_line is not None, "what it prints would wait for a reader, and nobody reads it"
         self.argv = command
         return self.script
 
