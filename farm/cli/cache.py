@@ -124,5 +124,7 @@ def size_text(count: float) -> str:
 
 
 def _age(used: float) -> str:
+    if not used:
+        return "never"
     minutes = max(0, int(time.time() - used)) // 60
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} d"

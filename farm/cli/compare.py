@@ -8,7 +8,7 @@ import click
 from farm.cli.nightly import DATABASE
 from farm.report.compare import compare
 from farm.results import queries
-from farm.results.database import Database
+from farm.results.database import reading
 from farm.textform import printable
 
 
@@ -23,7 +23,7 @@ def command(old: str, new: str, *, database: str, as_json: bool) -> None:
     \b
     Example: farm compare 20261120-213000-1f3a latest
     """
-    with Database(database) as opened:
+    with reading(database) as opened:
         runs = [queries.find_run(opened, name) for name in (old, new)]
         cells = [queries.cells_of_run(opened, run.number) for run in runs]
     found = tuple(compare(*cells))

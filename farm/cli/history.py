@@ -8,7 +8,7 @@ import click
 from farm.cli.nightly import DATABASE
 from farm.errors import UserError
 from farm.results import queries
-from farm.results.database import Database
+from farm.results.database import Database, reading
 from farm.results.queries import Recorded
 from farm.results.values import RunRow
 from farm.textform import printable
@@ -23,12 +23,12 @@ from farm.textform import printable
 def command(what: str, *, most: int, database: str, as_json: bool) -> None:
     """Show the latest cells of a testcase or of a signature, newest first; a part of either will do.
 
-    Without any, the latest runs.
+    Without any, the latest runs. They are those of `farm nightly`; `farm run` records none.
 
     \b
     Example: farm history test_luks2.py::test_hmac_sha256_written_and_reopened
     """
-    with Database(database) as opened:
+    with reading(database) as opened:
         if not what:
             _print_runs(queries.runs(opened, most=most), as_json=as_json)
             return
@@ -73,5 +73,7 @@ def _print_runs(runs: Sequence[RunRow], *, as_json: bool) -> None:
                                 "started": run.started, "ended": run.ended, "directory": run.directory}
                                for run in runs]))
         return
+    if not runs:
+        click.echo("no runs yet: `farm nightly` records them, `farm run` does not", err=True)
     for run in runs:
         click.echo(f"{run.number:>6}  {run.name}  {run.plan}  {run.state.value}  {run.directory}")

@@ -7,7 +7,7 @@ import click
 from farm.cli.cache import size_text
 from farm.cli.nightly import DATABASE
 from farm.report.prune import prune
-from farm.results.database import Database
+from farm.results.database import reading
 
 
 @click.command()
@@ -24,7 +24,7 @@ def command(keep: int, *, dry_run: bool, database: str, as_json: bool) -> None:
     \b
     Example: farm prune --dry-run
     """
-    with Database(database) as opened:
+    with reading(database) as opened:
         found = list(prune(opened, keep=keep, dry_run=dry_run))
     size = sum(one.size for one in found)
     if as_json:

@@ -10,7 +10,7 @@ from farm.report import terminal
 from farm.report.load import FORMATS, load, remarks_of, write
 from farm.report.site import Site
 from farm.results import queries
-from farm.results.database import Database
+from farm.results.database import reading
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(
     \b
     Example: farm report latest --format markdown
     """
-    with Database(database) as opened:
+    with reading(database) as opened:
         found = queries.find_run(opened, run)
         if site is not None:
             remarks = {one.number: remarks_of(one) for one in queries.runs(opened, plan=found.plan, most=nights)}

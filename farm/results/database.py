@@ -35,6 +35,17 @@ def default_url() -> str:
     return f"sqlite:///{results_directory() / FILE}"
 
 
+def reading(url: str) -> "Database":
+    """The database that somebody wants to read; without a URL, the farm's own.
+
+    Raises UserError for a file that is named and does not exist: a mistyped one would be made, and empty.
+    """
+    parsed = _parsed(url) if url else None
+    if parsed is not None and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise UserError(f"there is no results database {parsed.database}. `farm nightly` makes it.")
+    return Database(url)
+
+
 class Database:
     """An open database, migrated to the tables that this farm knows. A context manager."""
 
