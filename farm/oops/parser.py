@@ -7,7 +7,7 @@ each line is looked at.
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from farm.model import Finding
 from farm.oops.events import event_words, match_event
@@ -49,14 +49,9 @@ def _marks(buffer: bytes, start: int, end: int) -> list[int]:
 
 
 class Parser:
-    """Feed it the console in chunks of any size.
+    """Feed it the console in chunks of any size; a finding follows at the end of its report."""
 
-    `on_start` is called with a kind and a line as soon as a report begins; the finding itself follows at the end of
-    the report, by `feed`, by `flush` or by `close`.
-    """
-
-    def __init__(self, on_start: Callable[[str, str], None] | None = None) -> None:
-        self._on_start = on_start
+    def __init__(self) -> None:
         self._buffer = b""
         # Offset of the buffer in the stream.
         self._base = 0
@@ -213,8 +208,6 @@ class Parser:
             self._report(report)
         else:
             self._open_report(line, pattern, groups)
-        if self._on_start and not pattern.suppressed:
-            self._on_start(pattern.kind, line.text)
 
     def _open_report(self, line: Line, pattern: Pattern, groups: dict[str, str]) -> None:
         start, before = self._preambles.pop(line.caller, (line.start, []))
@@ -238,8 +231,6 @@ class Parser:
         finding = self._history.event(event)
         if finding is not None:
             self._found.append(finding)
-            if self._on_start:
-                self._on_start(event.kind, event.text)
 
     def _boot(self, line: Line) -> bool:
         """Banners of a boot; a second one is a reboot."""
