@@ -18,7 +18,8 @@ from farm.oops.demangle import demangle
 
 # include/linux/kallsyms.h, KSYM_NAME_LEN: what is longer is no name, and only there to keep us busy.
 _LONGEST = 512
-_NAME = rf"[A-Za-z_$.][\w$.:<>]{{0,{_LONGEST - 1}}}"
+# ASCII, as all names are; white space is not restricted to it, for mails and web pages have blanks of their own.
+_NAME = rf"(?a:[A-Za-z_$.][\w$.:<>]{{0,{_LONGEST - 1}}})"
 _OFFSET = r"\+(?P<offset>0x[0-9a-f]+(?:/0x[0-9a-f]+)?)"
 _ADDRESS = r"(?:\(?\[<?[0-9a-fx]{4,18}>?\]\)? ?){0,2}"
 _MODULE = r"(?: \[(?P<module>[\w-]+)(?: [0-9a-f]{8,40})?\])?"
