@@ -44,6 +44,7 @@ _BLK = r"error, dev (?P<device>[\w/-]+), sector (?P<sector>\d{1,19})"
 # fs/xfs/xfs_error.c: xfs_buf_verifier_error says the block, xfs_inode_verifier_error only an inode.
 _XFS_BLOCK = r"(?:[^,]*, \S+ block 0x(?P<hex>[0-9a-f]{1,16}))?"
 _EXT4 = r"EXT4-fs error \(device (?P<device>\S+?)\)(?: in|:) (?P<function>\w+):\d+: "
+_BTRFS = r"\(device (?P<device>[\w-]{1,64}+)[^)]*\)"
 
 # verify.c, log_verify_failure: the block that was checked, which may be a part of the one that was read.
 _LENGTH = r"(?:, length (?P<length>\d{1,19}))?"
@@ -210,7 +211,7 @@ EVENTS: tuple[Event, ...] = (
     # drivers/md/raid1.c, raid10.c, raid5.c
     Event(
         "md-failure", "io-error", "Disk failure on",
-        r"md/raid\S*:(?P<array>\S+): Disk failure on (?P<device>[\w-]+)",
+        r"md/raid\w{0,8}:(?P<array>[^\s:]{1,64}): Disk failure on (?P<device>[\w-]+)",
         "md: disk failure on {device}",
     ),
     # fs/xfs/xfs_error.c xfs_buf_verifier_error, xfs_fsops.c xfs_do_force_shutdown, xfs_buf.c, xfs_aops.c
@@ -241,7 +242,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "xfs-io", "io-error", "rror",
-        r"XFS \((?P<device>\S+)\): metadata I/O error in \"(?P<function>\w+)\S*\" at daddr "
+        r"XFS \((?P<device>\S+)\): metadata I/O error in \"(?P<function>\w{1,64})[^\s\"]{0,80}\" at daddr "
         r"0x(?P<hex>[0-9a-f]{1,16})",
         "XFS: metadata I/O error in {function}",
     ),
@@ -291,23 +292,23 @@ EVENTS: tuple[Event, ...] = (
     # fs/btrfs/inode.c btrfs_print_data_csum_error, disk-io.c, super.c btrfs_handle_fs_error
     Event(
         "btrfs-csum", "verification", "BTRFS ",
-        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): (?:csum failed|checksum (?:verify failed|error))",
+        r"BTRFS (?:warning|error) " + _BTRFS + r": (?:csum failed|checksum (?:verify failed|error))",
         "BTRFS: checksum error on {device}", "fs-checksum",
     ),
     Event(
         "btrfs-error", "fs-shutdown", "rror",
-        r"BTRFS: error \(device (?P<device>[\w-]+).*\) in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
+        r"BTRFS: error " + _BTRFS + r" in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
         "BTRFS: error in {function}: {what}",
     ),
     # fs/btrfs/disk-io.c btrfs_buffer_uptodate, tree-checker.c; volumes.c btrfs_dev_stat_inc_and_print
     Event(
         "btrfs-transid", "verification", "BTRFS ",
-        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): parent transid verify failed",
+        r"BTRFS (?:warning|error) " + _BTRFS + r": parent transid verify failed",
         "BTRFS: parent transid verify failed on {device}", "fs-checksum",
     ),
     Event(
         "btrfs-corrupt", "verification", "BTRFS ",
-        r"BTRFS critical \(device (?P<device>[\w-]+).*\): corrupt (?P<what>leaf|node)",
+        r"BTRFS critical " + _BTRFS + r": corrupt (?P<what>leaf|node)",
         "BTRFS: corrupt {what} on {device}", "fs-checksum",
     ),
     Event(
@@ -318,7 +319,7 @@ EVENTS: tuple[Event, ...] = (
     # fs/f2fs: f2fs_err about checksums
     Event(
         "f2fs-checksum", "verification", "F2FS-fs (",
-        r"F2FS-fs \((?P<device>\S+)\): .*(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
+        r"F2FS-fs \((?P<device>\S{1,64}?)\): .{0,200}?(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
         "F2FS: checksum error on {device}", "fs-checksum",
     ),
     # fio's verify.c, when its output goes to the console: log_verify_failure, verify_header
