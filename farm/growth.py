@@ -73,7 +73,7 @@ def parse_slabinfo(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in text.splitlines():
         name, *numbers = line.split()[:2] or ("",)
-        if numbers and numbers[0].isdecimal() and name != "slabinfo":
+        if numbers and numbers[0].isdecimal() and len(numbers[0]) < 20 and name != "slabinfo":
             found[name] = min(int(numbers[0]), found.get(name, int(numbers[0])))
     return found
 

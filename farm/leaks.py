@@ -40,7 +40,7 @@ echo scan >$leaks || exit {_OFF}
 cat /proc/sys/kernel/random/boot_id
 head -c 1000000 $leaks
 """
-_ALLOCATED = re.compile(r"^\s*comm .*, jiffies (\d+)", re.MULTILINE)
+_ALLOCATED = re.compile(r"^[ \t]*comm .*, jiffies (\d{1,19})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class LeakDetector:
         self._pace = pace
         said = shell.run(_BEGIN, deadline=pace.deadline(SCAN_SECONDS)).stdout.split()
         self._boot = said[0] if said else ""
-        self._began = int(said[1]) if len(said) > 1 and said[1].isdecimal() else 0
+        self._began = int(said[1]) if len(said) > 1 and said[1].isdecimal() and len(said[1]) < 20 else 0
 
     def search(self) -> Leaks:
         """Scan until what leaked before this call is known; some 10 s of guest time.

@@ -152,7 +152,8 @@ _LOCKS = (
 _STATE = (
     # fs/dcache.c, umount_check
     Pattern(
-        "dentry-in-use", "other", ("BUG: ",), r"BUG: Dentry .* still in use .*\[(?P<mount>unmount of .*)\]",
+        "dentry-in-use", "other", ("BUG: ",),
+        r"BUG: Dentry (?>.{0,400}? still in use ).{0,40}?\[(?P<mount>unmount of .{1,80}?)\]",
         "BUG: Dentry still in use in unmount", "none", ("BUG: Dentry still in use [{mount}]",),
     ),
     # mm/page_alloc.c bad_page, mm/memory.c print_bad_pte, mm/filemap.c filemap_unaccount_folio
@@ -264,8 +265,8 @@ _WARNINGS = (
     ),
     Pattern(
         "warning-6.17", "warning", ("WARNING: ",),
-        r"WARNING: (?:\[.*\] )?(?P<place>\S+:\d+) at (?P<function>[A-Za-z_$<][\w$.<>:]*)?\S*, "
-        r"CPU#\d+: (?P<process>.*)/\d+",
+        r"WARNING: (?:\[.{0,300}\] )?(?P<place>\S{1,200}:\d{1,9}) at "
+        r"(?P<function>[A-Za-z_$<][\w$.<>:]{0,511}+)?\S{0,80}, CPU#\d{1,9}: (?P<process>.{0,64})/\d",
         "WARNING in {function}", "warning",
     ),
     # Any other sentence that the kernel itself calls a BUG.

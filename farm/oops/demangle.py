@@ -6,7 +6,9 @@ uses anything else is returned as it is: a mangled name in a title is ugly, a wr
 
 import re
 
-_CXX = re.compile(r"_Z(?P<nested>N[KVrRO]*)?(?P<rest>\d.*)")
+_CXX = re.compile(r"_Z(?P<nested>N[KVrRO]*)?(?=\d)", re.ASCII)
+# How long a part of a name is: no more digits than any name needs, and none that only Unicode takes for one ("²").
+_LENGTH = re.compile(r"0|[1-9]\d{0,3}", re.ASCII)
 _BASIC = {
     "a": "i8", "b": "bool", "c": "char", "d": "f64", "e": "str", "f": "f32", "h": "u8", "i": "isize", "j": "usize",
     "l": "i32", "m": "u32", "n": "i128", "o": "u128", "p": "_", "s": "i16", "t": "u16", "u": "()", "v": "...",
@@ -59,13 +61,12 @@ class _Rust:
             self.base62()
         if self.eat("u"):
             raise _UnknownError
-        digits = ""
-        while self.text[self.at : self.at + 1].isdigit() and (digits != "0"):
-            digits += self.take()
-        if not digits:
+        digits = _LENGTH.match(self.text, self.at)
+        if digits is None:
             raise _UnknownError
+        self.at = digits.end()
         self.eat("_")
-        length = int(digits)
+        length = int(digits[0])
         if self.at + length > len(self.text):
             raise _UnknownError
         word = self.text[self.at : self.at + length]
@@ -147,7 +148,7 @@ class _Rust:
 
 
 def demangle(name: str) -> str:
-    """The readable form of a mangled name, or the name itself."""
+    """The readable form of a mangled name, or the name itself; raises nothing, whatever the name."""
     if name.startswith("_R"):
         try:
             return _Rust(name[2:]).path()
@@ -157,17 +158,12 @@ def demangle(name: str) -> str:
     if match is None:
         return name
     parts = []
-    rest = match["rest"]
-    while True:
-        digits = re.match(r"\d+", rest)
-        if digits is None:
-            break
-        length = int(digits[0][:4])
-        word = rest[digits.end() : digits.end() + length]
-        if len(word) < length:
+    at = match.end()
+    while (digits := _LENGTH.match(name, at)) is not None:
+        at = digits.end() + int(digits[0])
+        if at > len(name):
             return name
-        parts.append(word)
-        rest = rest[digits.end() + length :]
+        parts.append(name[digits.end() : at])
         if not match["nested"]:
             break
     return "::".join(parts) or name

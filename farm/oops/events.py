@@ -26,7 +26,7 @@ class Event:
     word: str
     # Searched in the text, which is hostile: it begins with something fixed or bounded. Groups `device`, `function`,
     # `what`, and for the place `sector`, `hex` (sector in hex), `byte` (offset) with `length` (bytes), or `lba` with
-    # `blocks`.
+    # `blocks`: numbers of at most 64 bits, for Python neither reads nor prints one of more than 4300 digits.
     expression: str
     # With `{what}` and other groups.
     title: str
@@ -39,30 +39,31 @@ class Event:
 
 
 _DM = r"device-mapper: (?P<target>[\w-]+): (?:(?P<device>[\w:.-]+): )?"
-_NVME = r"\b(?P<device>nvme\w+): \w[\w ]*\(0x[0-9a-f]+\)(?: @ LBA (?P<lba>\d+), (?P<blocks>\d+) blocks)?, "
-_BLK = r"error, dev (?P<device>[\w/-]+), sector (?P<sector>\d+)"
+_NVME = r"\b(?P<device>nvme\w+): \w[\w ]*\(0x[0-9a-f]+\)(?: @ LBA (?P<lba>\d{1,19}), (?P<blocks>\d{1,19}) blocks)?, "
+_BLK = r"error, dev (?P<device>[\w/-]+), sector (?P<sector>\d{1,19})"
 # fs/xfs/xfs_error.c: xfs_buf_verifier_error says the block, xfs_inode_verifier_error only an inode.
-_XFS_BLOCK = r"(?:[^,]*, \S+ block 0x(?P<hex>[0-9a-f]+))?"
+_XFS_BLOCK = r"(?:[^,]*, \S+ block 0x(?P<hex>[0-9a-f]{1,16}))?"
 _EXT4 = r"EXT4-fs error \(device (?P<device>\S+?)\)(?: in|:) (?P<function>\w+):\d+: "
+_BTRFS = r"\(device (?P<device>[\w-]{1,64}+)[^)]*\)"
 
 # verify.c, log_verify_failure: the block that was checked, which may be a part of the one that was read.
-_LENGTH = r"(?:, length (?P<length>\d+))?"
+_LENGTH = r"(?:, length (?P<length>\d{1,19}))?"
 
 EVENTS: tuple[Event, ...] = (
     # block/t10-pi.c, t10_pi_verify and ext_pi_crc64_verify; `app tag` before 6.11 by drivers
     Event(
         "pi-guard", "verification", "rror",
-        r"\b(?P<device>[\w-]{1,64}): guard tag error at sector (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): guard tag error at sector (?P<sector>\d{1,19})",
         "guard tag error on {device}", "pi-guard",
     ),
     Event(
         "pi-ref", "verification", "rror",
-        r"\b(?P<device>[\w-]{1,64}): ref tag error at location (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): ref tag error at location (?P<sector>\d{1,19})",
         "reference tag error on {device}", "pi-ref",
     ),
     Event(
         "pi-app", "verification", "rror",
-        r"\b(?P<device>[\w-]{1,64}): app tag error at (?:location|sector) (?P<sector>\d+)",
+        r"\b(?P<device>[\w-]{1,64}): app tag error at (?:location|sector) (?P<sector>\d{1,19})",
         "application tag error on {device}", "pi-app",
     ),
     # drivers/nvme/host/core.c nvme_log_error with the names of drivers/nvme/host/constants.c: the controller checked
@@ -113,7 +114,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "swap-error", "io-error", "rror",
-        r"(?P<what>Read|Write)-error on swap-device \((?P<device>\d+:\d+):(?P<sector>\d+)\)",
+        r"(?P<what>Read|Write)-error on swap-device \((?P<device>\d+:\d+):(?P<sector>\d{1,19})\)",
         "{what}-error on swap-device {device}",
     ),
     Event(
@@ -168,13 +169,13 @@ EVENTS: tuple[Event, ...] = (
     # drivers/md/dm-crypt.c, crypt_convert_block_aead and kcryptd_async_done
     Event(
         "dm-crypt", "verification", "INTEGRITY AEAD ERROR",
-        _DM + r"INTEGRITY AEAD ERROR, sector (?P<sector>\d+)",
+        _DM + r"INTEGRITY AEAD ERROR, sector (?P<sector>\d{1,19})",
         "dm-crypt: integrity AEAD error on {device}", "dm-crypt-aead",
     ),
     # drivers/md/dm-integrity.c, integrity_metadata and __journal_read_write
     Event(
         "dm-integrity", "verification", "Checksum failed ",
-        _DM + r"Checksum failed (?P<what>when reading from journal, )?at sector 0x(?P<hex>[0-9a-f]+)",
+        _DM + r"Checksum failed (?P<what>when reading from journal, )?at sector 0x(?P<hex>[0-9a-f]{1,16})",
         "dm-integrity: checksum failed {what}on {device}", "dm-integrity",
     ),
     # dm_integrity_io_error, which names no device; any other -84 (EILSEQ) comes from the layer beneath
@@ -210,7 +211,7 @@ EVENTS: tuple[Event, ...] = (
     # drivers/md/raid1.c, raid10.c, raid5.c
     Event(
         "md-failure", "io-error", "Disk failure on",
-        r"md/raid\S*:(?P<array>\S+): Disk failure on (?P<device>[\w-]+)",
+        r"md/raid\w{0,8}:(?P<array>[^\s:]{1,64}): Disk failure on (?P<device>[\w-]+)",
         "md: disk failure on {device}",
     ),
     # fs/xfs/xfs_error.c xfs_buf_verifier_error, xfs_fsops.c xfs_do_force_shutdown, xfs_buf.c, xfs_aops.c
@@ -241,12 +242,13 @@ EVENTS: tuple[Event, ...] = (
     ),
     Event(
         "xfs-io", "io-error", "rror",
-        r"XFS \((?P<device>\S+)\): metadata I/O error in \"(?P<function>\w+)\S*\" at daddr 0x(?P<hex>[0-9a-f]+)",
+        r"XFS \((?P<device>\S+)\): metadata I/O error in \"(?P<function>\w{1,64})[^\s\"]{0,80}\" at daddr "
+        r"0x(?P<hex>[0-9a-f]{1,16})",
         "XFS: metadata I/O error in {function}",
     ),
     Event(
         "xfs-writeback", "io-error", "rror",
-        r"XFS \((?P<device>\S+)\): writeback error on inode \d+, offset \d+, sector (?P<sector>\d+)",
+        r"XFS \((?P<device>\S+)\): writeback error on inode \d+, offset \d+, sector (?P<sector>\d{1,19})",
         "XFS: writeback error on {device}",
     ),
     # fs/xfs/xfs_log.c xlog_ioend_work, xfs_log_recover.c xlog_do_io
@@ -290,23 +292,23 @@ EVENTS: tuple[Event, ...] = (
     # fs/btrfs/inode.c btrfs_print_data_csum_error, disk-io.c, super.c btrfs_handle_fs_error
     Event(
         "btrfs-csum", "verification", "BTRFS ",
-        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): (?:csum failed|checksum (?:verify failed|error))",
+        r"BTRFS (?:warning|error) " + _BTRFS + r": (?:csum failed|checksum (?:verify failed|error))",
         "BTRFS: checksum error on {device}", "fs-checksum",
     ),
     Event(
         "btrfs-error", "fs-shutdown", "rror",
-        r"BTRFS: error \(device (?P<device>[\w-]+).*\) in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
+        r"BTRFS: error " + _BTRFS + r" in (?P<function>\w+):\d+: errno=(?P<what>-\d+ .*)",
         "BTRFS: error in {function}: {what}",
     ),
     # fs/btrfs/disk-io.c btrfs_buffer_uptodate, tree-checker.c; volumes.c btrfs_dev_stat_inc_and_print
     Event(
         "btrfs-transid", "verification", "BTRFS ",
-        r"BTRFS (?:warning|error) \(device (?P<device>[\w-]+).*\): parent transid verify failed",
+        r"BTRFS (?:warning|error) " + _BTRFS + r": parent transid verify failed",
         "BTRFS: parent transid verify failed on {device}", "fs-checksum",
     ),
     Event(
         "btrfs-corrupt", "verification", "BTRFS ",
-        r"BTRFS critical \(device (?P<device>[\w-]+).*\): corrupt (?P<what>leaf|node)",
+        r"BTRFS critical " + _BTRFS + r": corrupt (?P<what>leaf|node)",
         "BTRFS: corrupt {what} on {device}", "fs-checksum",
     ),
     Event(
@@ -317,19 +319,19 @@ EVENTS: tuple[Event, ...] = (
     # fs/f2fs: f2fs_err about checksums
     Event(
         "f2fs-checksum", "verification", "F2FS-fs (",
-        r"F2FS-fs \((?P<device>\S+)\): .*(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
+        r"F2FS-fs \((?P<device>\S{1,64}?)\): .{0,200}?(?:[Cc]hecksum|CRC) (?:invalid|error|mismatch)",
         "F2FS: checksum error on {device}", "fs-checksum",
     ),
     # fio's verify.c, when its output goes to the console: log_verify_failure, verify_header
     Event(
         "fio-verify", "verification", "verify failed at file",
-        r"\b(?P<what>\w{1,64}): verify failed at file (?P<device>\S+) offset (?P<byte>\d+)" + _LENGTH,
+        r"\b(?P<what>\w{1,64}): verify failed at file (?P<device>\S+) offset (?P<byte>\d{1,19})" + _LENGTH,
         "fio: {what} verify failed on {device}", "fio-verify",
     ),
     Event(
         "fio-header", "verification", "at file ",
-        r"verify: bad (?P<what>[\w ]*?)(?: header)?(?: \w+)?, wanted \S+ at file (?P<device>\S+) offset (?P<byte>\d+)"
-        + _LENGTH,
+        r"verify: bad (?P<what>[\w ]*?)(?: header)?(?: \w+)?, wanted \S+ at file (?P<device>\S+) offset "
+        r"(?P<byte>\d{1,19})" + _LENGTH,
         "fio: bad verify header on {device}", "fio-verify",
     ),
     # mm/oom_kill.c, __oom_kill_process, when its long report was rate limited

@@ -14,7 +14,7 @@ FAULTS = (
     ),
     # lib/bug.c, __report_bug
     Pattern(
-        "kernel-bug", "kernel-bug", ("ernel BUG at ",), r"\bkernel BUG at (?P<place>[^!]*)!",
+        "kernel-bug", "kernel-bug", ("ernel BUG at ",), r"\bkernel BUG at (?P<place>[^!]{0,500})!",
         "kernel BUG in {function}", "bug",
     ),
     Pattern(
@@ -142,7 +142,7 @@ FAULTS = (
         "Internal error in {function}", "fault", BAD_ACCESS,
     ),
     Pattern(
-        "oops", "oops", ("[#",), r"\bOops(?: - [\w ()-]+)?(?: ?\[#\d+\]|: .*\[#\d+\]|: Exception in kernel mode)",
+        "oops", "oops", ("[#",), r"\bOops(?: - [\w ()-]{1,80})?(?: ?\[#\d+\]|: .*\[#\d+\]|: Exception in kernel mode)",
         "Oops in {function}", "fault", BAD_ACCESS,
     ),
     # arch/s390/kernel/dumpstack.c, die, by the names of arch/s390/kernel/traps.c; arch/{mips,loongarch}/kernel/traps.c

@@ -18,8 +18,9 @@ from farm.oops.demangle import demangle
 
 # include/linux/kallsyms.h, KSYM_NAME_LEN: what is longer is no name, and only there to keep us busy.
 _LONGEST = 512
-_NAME = rf"[A-Za-z_$.][\w$.:<>]{{0,{_LONGEST - 1}}}"
-_OFFSET = r"\+(?P<offset>0x[0-9a-f]+(?:/0x[0-9a-f]+)?)"
+# ASCII, as all names are; white space is not restricted to it, for mails and web pages have blanks of their own.
+_NAME = rf"(?a:[A-Za-z_$.][\w$.:<>]{{0,{_LONGEST - 1}}})"
+_OFFSET = r"\+(?P<offset>0x[0-9a-f]{1,16}(?:/0x[0-9a-f]{1,16})?)"
 _ADDRESS = r"(?:\(?\[<?[0-9a-fx]{4,18}>?\]\)? ?){0,2}"
 _MODULE = r"(?: \[(?P<module>[\w-]+)(?: [0-9a-f]{8,40})?\])?"
 _PLACE = r"(?: (?P<place>[\w./+<>-]+\.(?:[chS]|rs|h|lds):\d+)(?P<more>(?: \(discriminator \d+\))?))?"
@@ -32,7 +33,8 @@ _X86 = re.compile(
 _INLINED = re.compile(rf"\s*(?P<name>{_NAME}) (?P<place>[\w./+-]+\.(?:[chS]|rs):\d+) \[inline\]\s*")
 _DECODED = re.compile(
     rf"\s*{_ADDRESS}(?P<stale>\? )?(?P<name>{_NAME})(?:{_OFFSET})? "
-    r"\((?P<places>[\w./+-]+:[\d?]+[^()]*(?:\(discriminator \d+\)[^()]*)*)\)"
+    # Possessive: what follows takes the same characters, and a line of nothing else would be tried at each of them.
+    r"\((?P<places>[\w./+-]+:[\d?]++[^()]*(?:\(discriminator \d+\)[^()]*)*)\)"
     r"(?: (?P<module>[\w-]+))?\s*"
 )
 # 4.x kernels without offsets in a trace: ` [<ffffffff81055862>] func` (CONFIG_KALLSYMS without offsets) and
@@ -50,7 +52,7 @@ _REGISTER = re.compile(rf"{_AT}(?P<name>{_NAME}){_OFFSET}{_MODULE}{_PLACE}\s*(?:
 # Symbolizers repeat the register's line for each inlined function.
 _REGISTER_INLINE = re.compile(rf"{_AT}(?P<name>{_NAME}) (?P<place>[\w./+-]+:\d+) \[inline\]\s*")
 # Compiler suffixes: clones, parts split off, cold halves, link-time optimisation. They differ between builds.
-_SUFFIX = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv|str|localalias|cfi|cfi_jt)(?:\.\d+)*|\.\d+)+$")
+_SUFFIX = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv|str|localalias|cfi|cfi_jt)|\.\d+)+$")
 # Last hex digit of an x86 code segment selector with requested privilege level 3.
 _USER_RINGS = frozenset("37bf")
 # Frame buffer helpers, not system calls.

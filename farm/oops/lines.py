@@ -73,7 +73,8 @@ class Line:
 
 
 def split(raw: bytes, start: int, end: int) -> list[Line]:
-    """The messages in one physical line (without its line break)."""
+    """The messages in one physical line (without its line break), of which MAX_LINE bytes are looked at."""
+    raw = raw[:MAX_LINE]
     text = raw.decode("utf-8", "replace") if not raw.isascii() else raw.decode("ascii")
     if "\x1b" in text:
         text = _ANSI.sub("", text)

@@ -88,7 +88,7 @@ def _main(layout: Layout, named: str = "") -> Section | None:
 
 # Entry of an interrupt: what follows in a trace is the code that it met, which has nothing to do with the report.
 _INTERRUPT = re.compile(
-    r"(?:asm_|smp_|trace_|__)*(?:sysvec_)?\w*(?:apic_timer|reschedule|call_function\w*|irq_work)_interrupt\w*|"
+    r"\w*(?:apic_timer|reschedule|call_function\w*|irq_work)_interrupt\w*|"
     r"(?:asm_)?common_interrupt|"
     r"ret_from_intr|_*irq_svc|el1h?_(?:64_)?irq\w*|el1_interrupt"
 )

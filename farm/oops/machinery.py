@@ -50,7 +50,7 @@ _GROUPS = {
         (asm_|__)?(sysvec|common)_\w*(interrupt|ipi|vector|callback)\w* asm_call_\w+ do_IRQ _*do_softirq\w*
         _*irq_(exit|enter)\w* invoke_softirq handle_softirqs call_on_\w*stack\w* _*irq_(svc|usr)
         el1h?_(64_)?(irq|interrupt)\w* run_ksoftirqd
-        (smp_|asm_|__|trace_)*\w*(apic_timer|reschedule|call_function|irq_work|x86_platform_ipi)\w*_interrupt\w*
+        \w*(apic_timer|reschedule|call_function|irq_work|x86_platform_ipi)\w*_interrupt\w*
         task_work_run exit_to_usermode_loop do_notify_resume do_signal get_signal arch_do_signal\w*
         do_work_pending resume_userspace\w* work_pending common_interrupt\w*
     """,

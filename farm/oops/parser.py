@@ -5,9 +5,10 @@ calls when the console has gone quiet. Quiet output costs one scan for trigger w
 each line is looked at.
 """
 
+import logging
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from farm.model import Finding
 from farm.oops.events import event_words, match_event
@@ -16,6 +17,8 @@ from farm.oops.lines import MAX_LINE, Line, split
 from farm.oops.patterns import Pattern
 from farm.oops.report import Report
 from farm.oops.table import PATTERNS, match_line
+
+log = logging.getLogger(__name__)
 
 _CUT_HERE = "[ cut here ]"
 _BANNER = "Linux version "
@@ -49,14 +52,12 @@ def _marks(buffer: bytes, start: int, end: int) -> list[int]:
 
 
 class Parser:
-    """Feed it the console in chunks of any size.
+    """Feed it the console in chunks of any size; a finding follows at the end of its report.
 
-    `on_start` is called with a kind and a line as soon as a report begins; the finding itself follows at the end of
-    the report, by `feed`, by `flush` or by `close`.
+    An error in the analysis of a report does not lose it: what can be said without is its finding then.
     """
 
-    def __init__(self, on_start: Callable[[str, str], None] | None = None) -> None:
-        self._on_start = on_start
+    def __init__(self) -> None:
         self._buffer = b""
         # Offset of the buffer in the stream.
         self._base = 0
@@ -153,7 +154,7 @@ class Parser:
         end = start + len(raw) + self._dropped
         self._base += self._dropped
         self._dropped = 0
-        for line in split(raw[:MAX_LINE], start, end):
+        for line in split(raw, start, end):
             self._line(line)
 
     def _line(self, line: Line) -> None:
@@ -213,8 +214,6 @@ class Parser:
             self._report(report)
         else:
             self._open_report(line, pattern, groups)
-        if self._on_start and not pattern.suppressed:
-            self._on_start(pattern.kind, line.text)
 
     def _open_report(self, line: Line, pattern: Pattern, groups: dict[str, str]) -> None:
         start, before = self._preambles.pop(line.caller, (line.start, []))
@@ -238,8 +237,6 @@ class Parser:
         finding = self._history.event(event)
         if finding is not None:
             self._found.append(finding)
-            if self._on_start:
-                self._on_start(event.kind, event.text)
 
     def _boot(self, line: Line) -> bool:
         """Banners of a boot; a second one is a reboot."""
@@ -261,7 +258,12 @@ class Parser:
         self._report(self._open.pop(key))
 
     def _report(self, report: Report) -> None:
-        self._found.append(self._history.judge(report.finding(), report.groups.get("reason", "")))
+        try:
+            finding = report.finding()
+        except Exception as error:  # a bug of the farm's; the kernel's, which the report is about, matters more
+            log.warning("The farm could not read the report that begins with %r: %r", report.first, error)
+            finding = report.unread(error)
+        self._found.append(self._history.judge(finding, report.groups.get("reason", "")))
 
 
 def findings(chunks: Iterable[bytes]) -> Iterator[Finding]:

@@ -175,8 +175,21 @@ class Report:
             signature=self._signature(rule.kind, title, place), alt_titles=tuple(dict.fromkeys(alternatives)),
             process=about.process, workqueue=about.workqueue, taint=about.taint, kernel=about.kernel,
             corrupted=self._corrupted(place), suppressed=self.pattern.suppressed,
-            start=self.start, end=self.end, text="\n".join(text for _, text in self.lines),
+            start=self.start, end=self.end, text=self._text,
         )  # fmt: skip
+
+    def unread(self, error: Exception) -> Finding:
+        """What is sure when its analysis failed: the kind, and the lines as they are."""
+        kind = self.pattern.kind
+        title = f"{kind} report that the farm could not read ({type(error).__name__})"
+        return Finding(
+            kind=kind, title=title, signature=json_digest([kind, self.pattern.name, "unread"])[:16], corrupted=True,
+            suppressed=self.pattern.suppressed, start=self.start, end=self.end, text=self._text,
+        )  # fmt: skip
+
+    @property
+    def _text(self) -> str:
+        return "\n".join(text for _, text in self.lines)
 
     def _signature(self, kind: str, title: str, place: Place) -> str:
         """The kind, the title, and the first specific frames: nothing that an address or a CPU number is part of."""

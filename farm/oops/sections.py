@@ -35,8 +35,8 @@ _LABELS = (
     ("cpu", r"(?:watchdog: )?(?:NMI backtrace for cpu|CPU: ?\d+ is not responding|NMI watchdog: .*cpu).*"),
     ("kthread", r"(?:rcu: )?(?:RCU grace-period kthread stack dump|.*kthread (?:starved|timer wakeup)).*"),
     ("locks", r"Showing all locks held in the system.*|\d+ locks? held by .*"),
-    ("task", r"task:\S.* +state:[A-Z]\b.*|"
-             r"\S.{0,40}\s+[RSDTtXZPIK] *(?:running task\b.*|[ 0-9a-f]+ 0x[0-9a-f]{8}\b.*)"),
+    ("task", r"task:\S.* state:[A-Z]\b.*|"
+             r"\S.{0,40}\s[RSDTtXZPIK] {0,16}+(?:running task\b.*|[ 0-9a-f]{1,64} 0x[0-9a-f]{8}\b.*)"),
     ("end", r"Modules linked in:.*|---\[ end (?:trace|Kernel).*|Kernel Offset:.*|Rebooting in .*|Dumping ftrace.*|"
             r"Kernel panic - not syncing.*|Memory limit:.*"),
 )

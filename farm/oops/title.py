@@ -9,11 +9,11 @@ from farm.oops.patterns import Pattern
 # lib/dump_stack.c, dump_stack_print_info; `Pid: 1, comm: x` before 3.x on some architectures.
 _CPU = re.compile(
     r"(?:CPU: ?\d+ (?:UID: \d+ )?PID: ?-?\d+ Comm: |Pid: \d+, comm: )(?P<process>.{1,64}?) (?:Kdump: \w+ )?"
-    r"(?P<taint>Not tainted|Tainted: [A-Z ]+)(?:, \[[^\]]*\])?\s+(?P<kernel>\S+)"
+    r"(?P<taint>Not tainted|Tainted: [A-Z ]{1,40})(?:, \[[^\]]*\])?\s{1,40}(?P<kernel>\S+)"
 )
 # kernel/locking/lockdep.c print_kernel_ident, kernel/hung_task.c check_hung_task.
-_IDENT = re.compile(r"\s*(?P<kernel>\d+\.\d+\S*) #\d+ (?P<taint>Not tainted|Tainted: [A-Z ]+)")
-_HUNG = re.compile(r"\s+(?P<taint>Not tainted|Tainted: [A-Z ]+?)\s+(?P<kernel>\d+\.\d+\S*)")
+_IDENT = re.compile(r"\s*(?P<kernel>\d{1,4}\.\d{1,4}\S*) #\d+ (?P<taint>Not tainted|Tainted: [A-Z ]+)")
+_HUNG = re.compile(r"\s+(?P<taint>Not tainted|Tainted: [A-Z ]{1,40}?)\s{1,40}(?P<kernel>\d{1,4}\.\d{1,4}\S*)")
 # kernel/workqueue.c, print_worker_info.
 _WORK = re.compile(r"Workqueue: (?P<work>\S.{0,160}?)(?: \(.*\))?\s*")
 # mm/kasan/report.c, print_error_description.

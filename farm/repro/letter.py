@@ -15,7 +15,7 @@ from farm.host import lease
 MOST_BYTES = 64 << 20
 # Mails of an mbox that are read.
 MOST_MAILS = 500
-_MBOX = re.compile(rb"\AFrom \S+.*\n(?:[!-9;-~]+:|>From )", re.ASCII)
+_MBOX = re.compile(rb"\AFrom \S.*\n(?:[!-9;-~]+:|>From )", re.ASCII)
 _HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}\r?\n", re.ASCII)
 _MAIL_FIELDS = re.compile(
     rb"^(?:From|To|Subject|Date|Message-ID|MIME-Version|Content-Type):", re.IGNORECASE | re.MULTILINE)

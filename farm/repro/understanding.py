@@ -17,7 +17,10 @@ _FRAMES = 8
 _FUNCTIONS = 60
 # What mails put before lines that they quote.
 _QUOTED = re.compile(r"^(?:[ \t]*[>|:])+ ?", re.MULTILINE)
-_IDENTIFIER = re.compile(r"\b_{0,2}[a-z][a-z0-9]*_[a-z0-9_]+\b", re.ASCII)
+_NAME = r"\b_{0,2}[a-z][a-z0-9]*_[a-z0-9_]+"
+_IDENTIFIER = re.compile(rf"{_NAME}\b", re.ASCII)
+# As calls are written, and as a trace has them.
+_CALLED = re.compile(rf"({_NAME})(?:\(|\+0x)", re.ASCII)
 _VERSION = re.compile(
     r"(?:Linux version |[Kk]ernel:? (?:version )?|Not tainted |Tainted: [A-Z ]+ |\bv|\bLinux )"
     r"(\d{1,3}\.\d{1,3}(?:\.\d{1,3})?(?:-rc\d+)?)(?![\d.]*\d)", re.ASCII)
@@ -30,7 +33,7 @@ _CIPHER = re.compile(
     r"\bin (?:xts|cbc|gcm) mode\b")
 _TARGET = re.compile(r"\bdm-(?:crypt|integrity|linear|mirror|raid1?|thin|verity|zoned|flakey|delay|snapshot|cache)\b")
 # What stands before a line of a console: the level, the time, the CPU or the task (printk.c:info_print_prefix).
-_STAMP = r"^\s*(?:<\d{1,3}>)?\s*(?:\[[^\]\n]{1,40}\]\s*){0,2}"
+_STAMP = r"^[^\S\n]*+(?:<\d{1,3}>[^\S\n]*+)?(?:\[[^\]\n]{1,40}\][^\S\n]*+){0,2}"
 # Architecture -> what only its reports have (arch/*/kernel/{traps,process,fault}*.c).
 _ARCHITECTURES: Mapping[str, re.Pattern[str]] = {
     name: re.compile(rf"{_STAMP}(?:{begins})" + (rf"|{anywhere}" if anywhere else ""), re.MULTILINE)
@@ -164,8 +167,9 @@ def _functions(text: str, findings: tuple[Finding, ...], known: frozenset[str]) 
         for frame in [one for one in finding.frames if not one.generic][:_FRAMES]:
             weights[frame.function] += _TRACE
     counted = Counter(_IDENTIFIER.findall(text))
+    called = frozenset(_CALLED.findall(text))
     for name, count in counted.items():
-        if name in known or re.search(rf"\b{name}(?:\(|\+0x)", text):
+        if name in known or name in called:
             weights[name] += _MENTIONED + math.log2(count)
     return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:_FUNCTIONS])
 

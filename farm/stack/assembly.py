@@ -251,7 +251,7 @@ class Assembly:
         argv = ["filefrag", "-b512", "-v", path]
         answer = self._shell.run(argv, deadline=self._pace.deadline(CLOSE_SECONDS))
         wanted = offset // 512
-        for match in re.finditer(r"^\s*\d+:\s*(\d+)\.\.\s*(\d+):\s*(\d+)\.\.", answer.stdout, re.MULTILINE | re.ASCII):
+        for match in _EXTENT.finditer(answer.stdout):
             first, last, physical = (int(number) for number in match.groups())
             if first <= wanted <= last:
                 return physical + wanted - first
@@ -315,4 +315,6 @@ def _shown(step: Step) -> str:
     return " ".join(argv)
 
 
+# As filefrag prints it, see `_file_sector`.
+_EXTENT = re.compile(r"^ *\d+: *(\d{1,19})\.\. *(\d{1,19}): *(\d{1,19})\.\.", re.MULTILINE | re.ASCII)
 _ASK = (Step("devices", ("dmsetup", "ls")), Step("devices", ("dmsetup", "table")))

@@ -44,8 +44,9 @@ _MODES: Mapping[str, Callable[[bytes], modes.XTS | modes.CBC]] = {"xts": modes.X
 # `aes-xts-plain64`, `capi:cryptd(xts(ecb(aes-generic)))-plain64`: from farm.stack.planners.
 _CIPHER = re.compile(r"(?:aes-|capi:(?:cryptd\()?)(?P<mode>xts|cbc)(?:(?:\(ecb)?\(aes[\w-]*\)+)?-(?P<vector>[\w:]+)",
                      re.ASCII)
-_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>[0-9a-f]+) (?P<offset>\d+) \S+ \d+"
+_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>[0-9a-f]+) (?P<offset>\d{1,19}) \S+ \d+"
                     r"(?: \d+(?P<options>(?: \S+)*))?", re.ASCII)
+_SIZE = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ def parse_ciphertext(table: str) -> Ciphertext:
     """How a device stores, from the line of `dmsetup table --showkeys`. Raises UserError for one that is not known."""
     line = _TABLE.fullmatch(table.strip())
     cipher = _CIPHER.fullmatch(line["cipher"]) if line else None
-    if line is None or cipher is None or cipher["vector"] not in _VECTORS:
+    options = (line["options"] or "").split() if line else []
+    size = next((one.partition(":")[2] for one in options if one.startswith("sector_size:")), str(_SECTOR))
+    if line is None or cipher is None or cipher["vector"] not in _VECTORS or not _SIZE.fullmatch(size):
         shown = f"the cipher {line['cipher']}" if line else "a device that is no dm-crypt with a key in its table"
         raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, "
                         f"with the vectors {', '.join(_VECTORS)}.")
-    options = (line["options"] or "").split()
-    size = next((int(one.partition(":")[2]) for one in options if one.startswith("sector_size:")), _SECTOR)
-    return Ciphertext(cipher["mode"], cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]), size,
-                      "iv_large_sectors" in options)
+    return Ciphertext(cipher["mode"], cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]),
+                      int(size), "iv_large_sectors" in options)

@@ -31,7 +31,7 @@ def algorithms(proc_crypto: str) -> Iterator[Algorithm]:
             if colon:
                 facts[name.strip()] = value.strip()
         priority = facts.get("priority", "")
-        if {"name", "driver", "type"} <= facts.keys() and priority.isdecimal():
+        if {"name", "driver", "type"} <= facts.keys() and priority.isdecimal() and len(priority) <= 10:
             internal = facts.get("internal") == "yes"
             yield Algorithm(facts["name"], facts["driver"], facts["type"], int(priority), internal)
 

@@ -48,4 +48,4 @@ def check_features(stack: Stack, targets: str) -> None:
 
 def _numbers(version: str) -> tuple[int, ...]:
     parts = version.removeprefix("v").split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+    return tuple(int(part) for part in parts) if all(part.isdecimal() and len(part) < 10 for part in parts) else ()

@@ -144,11 +144,11 @@ def parse_tables(printed: str) -> dict[str, Mapped]:
 def _table(target: str, words: Sequence[str]) -> Mapped | None:
     # Where in its table a target says where it begins; a mirror's first half begins at the start.
     begin = {"linear": words[1:2], "crypt": words[4:5], "mirror": ("0",)}.get(target, ())
-    if begin and begin[0].isdecimal():
-        size = re.search(r" sector_size:([0-9]+)", " ".join(words))
+    if begin and _is_number(begin[0]):
+        size = re.search(r" sector_size:([0-9]{1,9})", " ".join(words))
         return Window(int(begin[0]), (int(size[1]) // 512 if size else 1) if target == "crypt" else 0)
-    if target == "integrity" and len(words) >= 5 and words[1].isdecimal() and words[2].isdecimal():
-        options = dict(re.findall(r"([a-z_]+):([0-9]+)(?:\s|$)", " ".join(words[5:])))
+    if target == "integrity" and len(words) >= 5 and _is_number(words[1]) and _is_number(words[2]):
+        options = dict(re.findall(r"(?<!\S)([a-z_]+):([0-9]{1,19})(?!\S)", " ".join(words[5:])))
         if words[3] == "I":
             return Inline(int(words[1]) + _SUPERBLOCK, int(options.get("block_size", 512)) // 512)
         if not {"journal_sectors", "interleave_sectors", "buffer_sectors"} <= options.keys():
@@ -158,6 +158,11 @@ def _table(target: str, words: Sequence[str]) -> Mapped | None:
             int(options["interleave_sectors"]), int(options["buffer_sectors"]), int(options["journal_sectors"]),
         )
     return None
+
+
+def _is_number(word: str) -> bool:
+    """Whether it is one as the kernel prints it, of at most 64 bits: the guest may print anything."""
+    return word.isdecimal() and len(word) < 20
 
 
 def ascend(chain: Sequence[str], tables: Mapping[str, Mapped], span: Span) -> dict[str, Span]:

@@ -25,7 +25,7 @@ _OPERATIONS = re.compile(r"^farm-churn: (\d{1,15}) operations$", re.MULTILINE | 
 _WRONG = re.compile(r"^farm-churn: wrong content in (.+)$", re.MULTILINE)
 _BYTE = re.compile(r"differ: (?:char|byte) (\d{1,15})", re.ASCII)
 _ERRNO = {"Input/output error": "EIO", "Invalid or incomplete multibyte or wide character": "EILSEQ"}
-_FAILED = re.compile(rf"(?P<file>\S+): (?P<text>{'|'.join(_ERRNO)})")
+_FAILED = re.compile(rf"(?<!\S)(?P<file>\S+): (?P<text>{'|'.join(_ERRNO)})")
 
 
 class ChurnRunner(Runner[Churn]):

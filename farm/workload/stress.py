@@ -29,8 +29,9 @@ class Stress(Kind):
 
 # stress-ng ends so when a stressor failed, verification included (stress-ng.h, EXIT_NOT_SUCCESS).
 _NOT_SUCCESS = 2
-_WRONG = re.compile(r"fail:.*?\b(?P<what>(?:bit errors?|checksum|verif\w+|mismatch|does not match|corrupt)[^\n]{0,80})",
-                    re.ASCII | re.IGNORECASE)
+_WRONG = re.compile(
+    r"fail:.{0,200}?\b(?P<what>(?:bit errors?|checksum|verif\w+|mismatch|does not match|corrupt)[^\n]{0,80})",
+    re.ASCII | re.IGNORECASE)
 _OPERATIONS = re.compile(r"metrc: \[\d+\] [a-z][a-z0-9-]*\s+(\d{1,18})\s+\d", re.ASCII)
 
 

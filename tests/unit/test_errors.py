@@ -10,6 +10,7 @@ from farm import errors
 TREE = {
     errors.UserError: errors.FarmError,
     errors.MissingFeatureError: errors.UserError,
+    errors.RevisionError: errors.UserError,
     errors.InfrastructureError: errors.FarmError,
     errors.InternalError: errors.InfrastructureError,
     errors.KernelError: errors.FarmError,

@@ -55,7 +55,7 @@ def test_a_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [
-    ("Report: 001", "Report: one", "Report"),
+    ("Report: 001", "Report: one two", "Report"),
     ("Mutant: a bug\n", "", "Mutant: Field required"),
     ("Kernels: 6.12, 6.1", "Kernels: ,", "Kernels"),
     ("Kind: kasan,", "Kind: kasam,", "kasam is none of"),
