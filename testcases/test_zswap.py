@@ -147,8 +147,8 @@ def test_pages_of_a_few_bits(stack, stress):
     stress(stack, bytes="400M", keep=True, method="galpat-0")
 
 
-# A buffer of dd's, swapped out whenever nobody takes what is in it: zeroes, and then something else. To be written out it
-# is read only, so that it keeps its places on the disk (mm/memory.c, should_try_to_free_swap).
+# A buffer of dd's, swapped out whenever nobody takes what is in it: zeroes, and then something else. To be written out
+# it is read only, so that it keeps its places on the disk (mm/memory.c, should_try_to_free_swap).
 REWRITTEN = """
 group=/sys/fs/cgroup/rewritten
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && cd /tmp && mkfifo in out &&
