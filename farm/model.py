@@ -27,6 +27,8 @@ class Verdict(IntEnum):
 
 # Exit status of a command whose request cannot be carried out: the user's fault, where STOP is the host's.
 REQUEST_REFUSED = Verdict.STOP + 1
+# Key of what `farm build --json` prints of a request that is refused for this revision alone.
+UNFIT = "unfit"
 
 
 @dataclass(frozen=True)

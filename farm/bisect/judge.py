@@ -12,11 +12,11 @@ from farm.bisect.builds import Builder
 from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import BuildError, UserError
-from farm.model import REQUEST_REFUSED, Verdict
+from farm.model import REQUEST_REFUSED, UNFIT, Verdict
 from farm.verdict import cause_of
 
-# Exit status of `farm build` for a kernel that does not compile, and for a request that does not fit this revision.
-_DOES_NOT_COMPILE, _UNFIT = Verdict.BAD, Verdict.SKIP
+# Exit status of `farm build` for a kernel that does not compile.
+_DOES_NOT_COMPILE = Verdict.BAD
 # Building what may never be asked for must not slow the guest that is being judged.
 _NICE = 15
 # The kind that `cause_of` gives a kernel that does not compile.
@@ -102,9 +102,9 @@ class FarmJudge:
             return Build(seen=Seen.STOPPED)
         if ended.status == 0 and ended.answer:
             return Build(_digest(ended.answer), seconds=ended.seconds)
-        if ended.status == REQUEST_REFUSED:
+        if ended.status == REQUEST_REFUSED and UNFIT not in (ended.answer or {}):
             raise UserError(ended.said)
-        if ended.status in (_DOES_NOT_COMPILE, _UNFIT):
+        if ended.status in (_DOES_NOT_COMPILE, REQUEST_REFUSED):
             cause = cause_of(BuildError(ended.said))
             return Build(error=cause.title, seconds=ended.seconds, seen=Seen.NO_BUILD,
                          cause=cause if ended.status == _DOES_NOT_COMPILE else None)

@@ -12,7 +12,7 @@ import click
 
 from farm import __version__
 from farm.cli.telling import complain
-from farm.errors import FarmError, KernelError, RevisionError, UserError
+from farm.errors import FarmError, KernelError, UserError
 from farm.host.others import forbid_others_to_write
 from farm.model import REQUEST_REFUSED, Verdict
 
@@ -92,8 +92,6 @@ def _status(error: FarmError) -> int:
     """Only the kernel makes a revision bad."""
     if isinstance(error, KernelError):
         return Verdict.BAD
-    if isinstance(error, RevisionError):
-        return Verdict.SKIP
     return REQUEST_REFUSED if isinstance(error, UserError) else EXIT_INFRASTRUCTURE
 
 

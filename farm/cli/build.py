@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from farm.cli.options import options
+from farm.errors import RevisionError
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
 from farm.kernel import Kernel, build
+from farm.model import UNFIT
 from farm.options import BUILD_OPTIONS, build_request
 from farm.progress import Display
 
@@ -33,8 +35,13 @@ def command(*, jobs: int | None, as_json: bool, **given: Any) -> None:
     logging.basicConfig(format="farm: %(message)s", level=logging.INFO, stream=sys.stderr)
     workdir = Workdir.default()
     started = time.monotonic()
-    with Display() as display:
-        kernel = build(build_request(given, jobs), workdir, Store(workdir.root / "store"), display)
+    try:
+        with Display() as display:
+            kernel = build(build_request(given, jobs), workdir, Store(workdir.root / "store"), display)
+    except RevisionError as error:
+        if as_json:  # a mistake in one revision may be none in the next
+            click.echo(json.dumps({UNFIT: str(error)}))
+        raise
     _print(kernel, time.monotonic() - started, as_json=as_json)
 
 

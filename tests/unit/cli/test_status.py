@@ -25,7 +25,7 @@ cli.main(["broken"])
 @pytest.mark.parametrize(("error", "status"), [
     ("errors.BuildError('it does not compile')", 1),
     ("errors.UserError('no such thing')", 129),
-    ("errors.RevisionError('the patch does not apply to this one')", 125),
+    ("errors.RevisionError('the patch does not apply to this one')", 129),
     ("errors.MissingFeatureError('this kernel has none')", 129),
     ("errors.InfrastructureError('no space')", 128),
     ("errors.FarmError('stopped')", 128),
