@@ -8,8 +8,8 @@ from farm.errors import FarmError, GuestError, KernelError
 from farm.model import Finding, Outcome, Verdict
 
 # Kinds of failure that no report of a kernel has: what the farm and its testcases say of themselves, by `cause_of`.
-OWN_KINDS = ("assertion", "build", "boot", "hang", "no-progress", "silence", "unnoticed", "verification", "command",
-             "workload", "stack")
+OWN_KINDS = ("assertion", "build", "boot", "crash", "hang", "no-progress", "silence", "verification", "unnoticed",
+             "command", "workload", "stack", "connectionlost", "guest")
 # What changes from run to run in a sentence about the same failure: numbers, and digests.
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d+")
 
@@ -32,13 +32,18 @@ def named(report: Finding) -> Cause:
     return Cause(report.kind, report.title, report.function, report.signature)
 
 
+def kind_of(error: type[BaseException]) -> str:
+    """The word for an exception without a report: the farm's own by their names, all others are the testcase's."""
+    return error.__name__.removesuffix("Error").lower() if issubclass(error, FarmError) else "assertion"
+
+
 def cause_of(error: BaseException) -> Cause:
     """The first report that counts in what the testcase ended with, else the exception itself."""
     for report in error.reports if isinstance(error, GuestError) else ():
         if isinstance(report, Finding) and not report.suppressed:
             return named(report)
     title = (str(error).splitlines() or [type(error).__name__])[0]
-    kind = type(error).__name__.removesuffix("Error").lower() if isinstance(error, FarmError) else "assertion"
+    kind = kind_of(type(error))
     return Cause(kind, title, signature=f"{kind}:{_NUMBERS.sub('N', title)}")
 
 

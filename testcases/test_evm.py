@@ -199,6 +199,9 @@ def test_notices_content_that_was_given_its_hash(offline, target, protected):
 @pytest.mark.stack("data / xfs")
 def test_a_file_that_gets_its_name_later_can_be_read(protected, target):
     """IMA hashes a file of O_TMPFILE when it is closed, too (fs/namei.c, vfs_tmpfile; ima_post_create_tmpfile)."""
+    if target.run("grep -q ' security_inode_post_create_tmpfile$' /proc/kallsyms", check=False).status:
+        pytest.skip("IMA hooks into O_TMPFILE by itself in this kernel (before 6.9), and forgets such files in some "
+                    "boots (docs/found.md)")
     path = f"{protected.mountpoint}/named"
     target.run(["xfs_io", "-T", "-c", "pwrite -q 0 4k", "-c", f"flink {path}", protected.mountpoint])
     target.run(["sha256sum", path])

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from re import _constants as code  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from importlib import import_module
 from time import process_time
 from typing import Any
 
+# How Python itself reads an expression: no public module tells what its repeats are.
+code: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 # What is neither ASCII nor as harmless as it looks: digits that int() does not take, or takes; blanks; controls.
 FRAGMENTS = (
     "²", "٣", "߁", "é", "0" * 40, "9" * 5000, "?" * 40, "(" * 40, ")", "[", "]", "<", " " * 40, "\t", "\xa0", "\u2028",

@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from farm.bisect.inputs import Inputs
+from farm.bisect.inputs import Inputs, require_unchanged
 from farm.bisect.judge import Subject
 from farm.bisect.values import Settings
 from farm.errors import UserError
 from farm.model import json_digest
+from farm.results.alone import LOCK
+from farm.results.directory import write_json
 
 REQUEST = "request.json"
 
@@ -51,6 +53,33 @@ def name_after(testcase: str, request: Mapping[str, Any]) -> str:
     """A name for the directory of a request: its first testcase for people, its digest for the farm."""
     words = re.sub(r"[^A-Za-z0-9_-]+", "-", testcase.rpartition("/")[2].replace(".py", ""))
     return f"{words.strip('-')[:60]}-{json_digest(request)[:8]}"
+
+
+class Asked(Protocol):
+    """What a directory is for."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """The files that it was given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, to be written down."""
+
+
+def claim(directory: Path, request: Asked, known: Callable[[Path], Asked]) -> bool:
+    """Make a directory that of a request, or go on in it; whether it was nobody's before. `known` reads what it holds.
+
+    Raises UserError for a directory that holds something else, and when a file has changed since the first time.
+    """
+    path = directory / REQUEST
+    fresh = not path.exists()
+    if fresh and (others := sorted(one.name for one in directory.iterdir() if one.name != LOCK)):
+        raise UserError(f"{directory} is no bisection's, and not empty: it has {others[0]}. Choose another --dir.")
+    if not fresh and known(directory) != request:
+        raise UserError(f"{directory} holds another bisection. Choose another --dir, or remove it.")
+    require_unchanged(request.inputs)
+    write_json(path, request.to_json())
+    return fresh
 
 
 def from_json(value: dict[str, Any]) -> Request:

@@ -20,18 +20,17 @@ from farm.bisect import gitbisect, report
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import GitBisect
 from farm.bisect.history import Evidence, History, read
-from farm.bisect.inputs import require_unchanged
 from farm.bisect.judge import FarmJudge
 from farm.bisect.proof import Comparer, Proof, Prover, revert_patch
-from farm.bisect.request import REQUEST, Request, load
+from farm.bisect.request import REQUEST, Request, claim, load
 from farm.bisect.state import Journal
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
 from farm.kernel.values import BuildRequest
-from farm.results.alone import LOCK, alone_in
-from farm.results.directory import write_atomically, write_json
+from farm.results.alone import alone_in
+from farm.results.directory import write_atomically
 
 Say = Callable[[str], None]
 
@@ -89,15 +88,7 @@ class Session:
 
     def _begin(self, request: Request) -> tuple[Repository, History]:
         """Claim the directory and read the history; what cannot be bisected leaves nothing there."""
-        known = self.directory / REQUEST
-        fresh = not known.exists()
-        if fresh and (others := sorted(path.name for path in self.directory.iterdir() if path.name != LOCK)):
-            raise UserError(f"{self.directory} is no bisection's, and not empty: it has {others[0]}. "
-                            "Choose another --dir.")
-        if not fresh and load(self.directory) != request:
-            raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
-        require_unchanged(request.inputs)
-        write_json(known, request.to_json())
+        fresh = claim(self.directory, request, load)
         try:
             self._remove_repositories()
             repository, _ = (self._repository(name) for name in gitbisect.REPOSITORIES)
@@ -105,7 +96,7 @@ class Session:
         except UserError:
             if fresh:
                 self._remove_repositories()
-                known.unlink(missing_ok=True)
+                (self.directory / REQUEST).unlink(missing_ok=True)
             raise
 
     def _remove_repositories(self) -> None:

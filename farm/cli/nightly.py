@@ -9,10 +9,8 @@ import click
 
 from farm.cli.telling import complain
 from farm.errors import FarmError
-from farm.nightly.known import read_known
 from farm.nightly.matrix import PlannedCell
-from farm.nightly.plan import read_plan, require_sources
-from farm.nightly.session import Prepared, Session, cells_by_kernel, matrix_of, prepare
+from farm.nightly.session import Prepared, Session, cells_by_kernel, matrix_of, open_plan, prepare
 from farm.report import terminal
 from farm.report.values import Status
 from farm.results.database import Database
@@ -60,10 +58,7 @@ def command(plan: Path, *, dry_run: bool, resume: bool, name: str, database: str
 
 
 def _dry_run(path: Path, url: str, *, as_json: bool) -> None:
-    plan = read_plan(path)
-    if plan.known_failures:
-        read_known(plan.known_failures)
-    require_sources(plan)
+    plan, _ = open_plan(path)
     matrix = matrix_of(plan, path.absolute().parent)
     with Database(url or plan.database) as database:
         prepared = prepare(plan, matrix, database)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from farm.cli.options import options
-from farm.cli.run import resolve
+from farm.cli.run import absolute_testcases
 from farm.errors import UserError
 from farm.host.cache import Store
 from farm.host.workdir import Workdir
@@ -54,7 +54,7 @@ def command(names: Sequence[str], *, runs: int, resume: Path | None, as_json: bo
     """
     everything = {option.name: given.get(option.name, [] if option.multiple else option.default) for option in OPTIONS}
     known = load_mutants(names)
-    list(resolve([mutant.testcase for mutant in known]))  # before minutes of building
+    absolute_testcases([mutant.testcase for mutant in known])  # before minutes of building
     if resume is not None:
         require_qualification(resume)
     kernel = _unmodified(everything)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,9 @@ from farm.model import Machine, Verdict
 from farm.options import OPTIONS, as_arguments, build_request
 from farm.progress import Display
 from farm.stack import check_stack, parse_stack
+
+if TYPE_CHECKING:
+    from farm.plugin.events import Listing
 
 # What pytest is always told.
 QUIET = ("--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -78,8 +81,9 @@ def command(
     arguments = [*places, *QUIET, *as_arguments(given), *selected(marks, testcases)]
     found = collect(arguments)
     if only_list:
-        click.echo(json.dumps(found) if as_json else "\n".join(one["testcase"] for one in found))
+        click.echo(json.dumps(found.items) if as_json else "\n".join(one["testcase"] for one in found.items))
         return 0
+    require_possible(found)
     require_places(given["runs_dir"], events)
     try:
         prepare(given)
@@ -93,11 +97,8 @@ def command(
         return judge(argv, as_json=as_json, events=events)
 
 
-def collect(argv: Sequence[str]) -> list[dict[str, Any]]:
-    """The testcases that pytest would run, found before minutes of building.
-
-    Raises UserError when a file cannot be loaded or has no testcase, and for a machine or a stack that cannot be.
-    """
+def collect(argv: Sequence[str]) -> "Listing":
+    """The testcases that pytest would run. Raises UserError when a file cannot be loaded or has none."""
     import pytest  # noqa: PLC0415
 
     from farm.plugin.events import Listing  # noqa: PLC0415
@@ -111,9 +112,16 @@ def collect(argv: Sequence[str]) -> list[dict[str, Any]]:
     if not listing.items and not listing.deselected:
         raise UserError(f"{argv[0]} holds no testcase. A file of them is Python, with functions named test_…; a "
                         "directory is searched for files named test_*.py.")
-    if listing.objection:
-        raise UserError(listing.objection)
-    return listing.items
+    return listing
+
+
+def require_possible(found: "Listing") -> None:
+    """Raises UserError when there is none whose machine and stacks can be: no minutes of building for nothing.
+
+    One among others is an error of its own, and costs them nothing.
+    """
+    if found.objections and len(found.objections) == len(found.items):
+        raise UserError(found.objections[0])
 
 
 def require_places(runs_dir: Path, events: Path | None = None) -> None:

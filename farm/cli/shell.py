@@ -11,7 +11,7 @@ import click
 
 from farm import enter
 from farm.cli.options import options
-from farm.cli.run import QUIET, collect, judge, prepare, require_places, resolve
+from farm.cli.run import QUIET, collect, judge, prepare, require_places, require_possible, resolve
 from farm.errors import UserError
 from farm.host import lease
 from farm.host.workdir import data_directory
@@ -67,7 +67,7 @@ def command(what: str | None, *, attach: Path | None, end: bool, **given: Any) -
     everything = {option.name: [] if option.multiple else option.default for option in OPTIONS} | given
     place = _place(what, everything)
     arguments = [place, *QUIET, *as_arguments({**everything, "shell": True})]
-    collect(arguments)
+    require_possible(collect(arguments))
     require_places(everything["runs_dir"])
     prepare(everything)
     argv = [*arguments, "-s", "-qq"]

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from farm.errors import UserError
 from farm.guest.machinetext import parse_machine, parse_namespace
-from farm.host.workdir import Workdir
-from farm.kernel import BuildRequest, sources
 from farm.kernel.flavors import load as load_flavors
 from farm.model import json_digest
 from farm.nightly.toml import read_toml
@@ -203,17 +201,6 @@ def read_plan(path: Path) -> Plan:
                     raise UserError(f"the plan {path}: kernels.{number}.{what}: there is no {one}.")
     _require_flavors(made, path)
     return made
-
-
-def require_sources(plan: Plan) -> None:
-    """Raises UserError for a kernel whose package is not installed, or whose tree has no such revision."""
-    workdir = Workdir.default()
-    for number, kernel in enumerate(plan.kernels):
-        source = str(kernel.tree) if kernel.tree else kernel.source
-        try:
-            sources.resolve(BuildRequest(source=source, rev=(kernel.rev or "HEAD") if kernel.tree else None), workdir)
-        except UserError as error:
-            raise UserError(f"the plan {plan.name}: kernels.{number}: {error}") from error
 
 
 def _require_flavors(plan: Plan, path: Path) -> None:

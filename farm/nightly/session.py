@@ -17,10 +17,10 @@ from farm.bisect.session import resolve
 from farm.errors import FarmError, UserError
 from farm.host.lease import scratch_directory
 from farm.host.workdir import Workdir
-from farm.kernel import git
+from farm.kernel import BuildRequest, git, sources
 from farm.model import Outcome
 from farm.nightly.judgement import Past
-from farm.nightly.known import excuse, read_known, remarks
+from farm.nightly.known import Known, excuse, read_known, remarks
 from farm.nightly.matrix import Listed, Matrix, PlannedCell, Schedule, expand, schedule
 from farm.nightly.night import CUT, Night
 from farm.nightly.past import build_seconds, expect, read_pasts
@@ -55,6 +55,22 @@ class Prepared:
         budget = self.plan.hours * 3600 - spent if self.plan.hours else None
         return schedule(self.matrix.cells, expected, build_seconds(self.pasts, self.builds),
                         parallel=self.plan.parallel, budget=budget, done=done)
+
+
+def open_plan(path: Path) -> tuple[Plan, tuple[Known, ...]]:
+    """A plan and its known failures, before hours of running. Raises UserError for a mistake in either.
+
+    Known failures that are not known would tell everybody of old ones; a kernel that is not there costs all its cells.
+    """
+    plan = read_plan(path)
+    for number, kernel in enumerate(plan.kernels):
+        source = str(kernel.tree) if kernel.tree else kernel.source
+        try:
+            sources.resolve(BuildRequest(source=source, rev=(kernel.rev or "HEAD") if kernel.tree else None),
+                            Workdir.default())
+        except UserError as error:
+            raise UserError(f"the plan {path}: kernels.{number}: {error}") from error
+    return plan, read_known(plan.known_failures) if plan.known_failures else ()
 
 
 def matrix_of(plan: Plan, base: Path) -> Matrix:
@@ -105,9 +121,8 @@ class Session:
 
         Raises UserError for a plan that is not right, or without anything to resume.
         """
-        self.path, self.plan, self._say = path, read_plan(path), say
-        # Before hours of running: a mistake in it would lose nothing, but tell everybody of old failures.
-        self._known = read_known(self.plan.known_failures) if self.plan.known_failures else ()
+        self.path, self._say = path, say
+        self.plan, self._known = open_plan(path)
         self._url = database_url or self.plan.database
         self._workdir = Workdir.default()
         self.directory = self._unfinished(name) if resume else new_run_directory(self.plan.runs_dir)

@@ -52,14 +52,14 @@ def listed(item: pytest.Item) -> dict[str, Any]:
 
 
 class Listing:
-    """Keeps the testcases that were chosen, and what is wrong with the machine and the stacks of one of them."""
+    """Keeps the testcases that were chosen, and why some of them cannot be run."""
 
     def __init__(self) -> None:
         self.items: list[dict[str, Any]] = []
         # Those that were not chosen.
         self.deselected = 0
-        # Why the first that cannot be run as it is written, or as the options want it, cannot; "" when all can.
-        self.objection = ""
+        # What is wrong with the machine or the stacks of those that cannot be run, as they are or with these options.
+        self.objections: list[str] = []
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.deselected += len(items)
@@ -67,8 +67,8 @@ class Listing:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self.items = [listed(item) for item in items]
-        try:
-            for item in items:
+        for item in items:
+            try:
                 machine_of(item, stacks_of(item))
-        except UserError as error:
-            self.objection = str(error)
+            except UserError as error:
+                self.objections.append(str(error))

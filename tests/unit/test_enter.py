@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,9 @@ def test_the_kernels_scripts_are_unpacked(tmp_path: Path) -> None:
 def test_who_holds_a_guest_is_called_until_it_is_released() -> None:
     """What is done meanwhile releases nothing, and is done once more before the end."""
     ticks: list[int] = []
-    hold(SimpleNamespace(alive=True), lambda: len(ticks) == 2, lambda: ticks.append(1))  # type: ignore[arg-type]
+    guest: Any = SimpleNamespace(alive=True)
+    hold(guest, lambda: len(ticks) == 2, lambda: ticks.append(1))
     assert len(ticks) == 2
-    hold(SimpleNamespace(alive=False), lambda: False, lambda: ticks.append(1))  # type: ignore[arg-type]
+    guest.alive = False
+    hold(guest, lambda: False, lambda: ticks.append(1))
     assert len(ticks) == 2

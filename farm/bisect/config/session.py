@@ -10,16 +10,14 @@ from farm.bisect.config.candidates import Candidate, Candidates
 from farm.bisect.config.driver import ConfigDriver, Result
 from farm.bisect.config.report import ConfigReport, make, render
 from farm.bisect.config.request import FILES, ConfigRequest, load
-from farm.bisect.inputs import require_unchanged
 from farm.bisect.judge import FarmJudge
-from farm.bisect.request import REQUEST
+from farm.bisect.request import claim
 from farm.bisect.state import Journal
-from farm.errors import UserError
 from farm.host.workdir import Workdir
 from farm.kernel.solve import Solver
 from farm.kernel.values import BuildRequest
 from farm.results.alone import alone_in
-from farm.results.directory import write_atomically, write_json
+from farm.results.directory import write_atomically
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,8 @@ class ConfigSession:
 
     def _run(self) -> ConfigReport:
         request = self.request
-        known = self.directory / REQUEST
-        if known.exists() and load(self.directory) != request:
-            raise UserError(f"{self.directory} holds another bisection. Choose another --dir, or remove it.")
-        require_unchanged(request.inputs)
         # First: what was solved for another request would be taken for an answer to this one.
-        write_json(known, request.to_json())
+        claim(self.directory, request, load)
         files = {side: self.directory / name for side, name in FILES.items()}
         for side, path in files.items():
             write_atomically(path, getattr(request, side))

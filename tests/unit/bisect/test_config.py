@@ -245,6 +245,14 @@ def test_a_request_is_read_as_it_was_written(tmp_path):
         requests.load(tmp_path)
 
 
+def test_the_directory_of_somebody_else_is_not_written_to(tmp_path):
+    (tmp_path / "good.config").write_text("CONFIG_THEIRS=y\n")
+    request = ConfigRequest(("/t/test_a.py",), (), "debian:linux-source-6.12", None, (), "a", "b", Settings())
+    with pytest.raises(UserError, match=r"no bisection's, and not empty: it has good\.config"):
+        ConfigSession(request, tmp_path, Workdir(tmp_path / "cache"), lambda _: None).run()
+    assert (tmp_path / "good.config").read_text() == "CONFIG_THEIRS=y\n"
+
+
 def test_what_was_solved_for_another_request_is_no_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "Solver", lambda request, workdir: Tools({}, {}))
     request = ConfigRequest(

@@ -1,9 +1,9 @@
 import pytest
 
 from farm.bisect.values import Symptom, parse_symptom
-from farm.errors import BuildError, HangError, UserError
+from farm.errors import BuildError, HangError, KernelError, UserError
 from farm.model import Finding
-from farm.verdict import cause_of
+from farm.verdict import OWN_KINDS, cause_of, kind_of
 
 PANIC = Finding("panic", "kernel panic: no in crypt_map", "crypt_map", signature="s1")
 ELSEWHERE = Finding("panic", "kernel panic: out of memory in f", "f", signature="s2")
@@ -25,6 +25,15 @@ def test_a_symptom_in_words():
         parse_symptom(":f")
     with pytest.raises(UserError, match=r"'hungtsk' names no kind of failure.*hung-task.*assertion"):
         parse_symptom("hungtsk")
+
+
+def test_every_blame_of_the_kernel_is_a_kind_that_can_be_searched():
+    def below(error):
+        return {error, *(one for child in error.__subclasses__() for one in below(child))}
+
+    kinds = {kind_of(one) for one in below(KernelError) - {KernelError}}
+    assert kinds <= set(OWN_KINDS)
+    assert all(parse_symptom(kind).kind == kind for kind in OWN_KINDS)
 
 
 @pytest.mark.parametrize(("kind", "sentences", "same"), [

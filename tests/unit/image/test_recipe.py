@@ -1,6 +1,7 @@
 """Recipes and the commands that follow from them."""
 
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,12 @@ def test_the_farms_own_recipe():
 def test_a_bad_recipe_is_refused_by_place(recipe, text, said):
     with pytest.raises(UserError, match=said):
         load_recipe(recipe(text))
+
+
+def test_a_folder_needs_no_slash(recipe, monkeypatch):
+    folder = Path(recipe(GOOD))
+    monkeypatch.chdir(folder.parent)
+    assert load_recipe(folder.name).name == folder.name
 
 
 def test_an_unknown_recipe_names_the_known():

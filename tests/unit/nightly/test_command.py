@@ -7,6 +7,7 @@ from filelock import Timeout
 from farm.cli import nightly
 from farm.errors import UserError
 from farm.nightly.session import Session
+from farm.report.values import Status
 from farm.results import queries
 from farm.results.alone import alone_in
 from farm.results.database import Database
@@ -47,6 +48,21 @@ def ask(tmp_path, monkeypatch):
         done = CliRunner().invoke(nightly.command, [str(path), *options], catch_exceptions=False, standalone_mode=False)
         return done.return_value, done
     return ask
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"more": "known_failures = 'gone.toml'"}, "gone.toml"),
+    ({"text": PLAN.format(more="", select="test_own.py").replace("-6.12", "-0.1")},
+     "kernels.0: The source debian:linux-source-0.1 needs"),
+    ({"text": PLAN.format(more="", select="test_own.py").replace('source = "debian:linux-source-6.1"', 'tree = "."')},
+     "is not a git repository"),
+])
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_a_mistake_in_a_plan_is_told_before_anything_runs(ask, tmp_path, options, *, changes, said):
+    status, done = ask(*options, **changes)
+    assert status == Status.COULD_NOT_RUN
+    assert said in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_prints_cells_builds_and_the_duration(ask, tmp_path):

@@ -74,6 +74,7 @@ def test_the_example_in_the_repository_is_a_plan():
     ('name = "nightly"', 'name = "nightly"\nbisect = "yes"', "bisect: "),
     ('name = "nightly"', "", "name: is missing"),
     ("[[kernels]]", "[kernels", "is no TOML"),
+    ('flavors = ["base", "debug"]', 'flavors = ["base", "debug", "bse"]', "flavors.2: there is no flavor bse. Known"),
 ])
 def test_a_mistake_is_named_by_its_place(tmp_path, old, new, place):
     path = tmp_path / "plan.toml"
@@ -82,6 +83,17 @@ def test_a_mistake_is_named_by_its_place(tmp_path, old, new, place):
         read_plan(path)
     assert str(path) in str(raised.value)
     assert place in str(raised.value)
+
+
+def test_a_list_of_mistakes_alone_is_not_told_to_be_too_short(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN.replace('name = "6.1"', 'name = "6 1"').replace('name = "6.12"', 'name = "6 12"'))
+    with pytest.raises(UserError) as raised:
+        read_plan(path)
+    assert len(str(raised.value).splitlines()) == 3
+    path.write_text("kernels = []\n" + PLAN.replace("[[kernels]]", "[[machines]]"))
+    with pytest.raises(UserError, match=r"kernels: Tuple should have at least 1 item"):
+        read_plan(path)
 
 
 def test_paths_are_relative_to_the_plan_and_have_to_be_there(tmp_path):

@@ -43,7 +43,14 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_the_farm_s_own(path: Path) -> None:
     mutant = read_mutant(path)
     assert mutant.flavor in load()
+    assert mutant.report in {"000", "001", "002", "003", "004"}
     assert len(list(resolve([mutant.testcase]))) == 1
+
+
+@pytest.mark.parametrize(("line", "report"), [
+    ("", "-"), ("Report: https://lore.kernel.org/r/a@b\n", "https://lore.kernel.org/r/a@b")])
+def test_a_mutant_of_ones_own_may_have_any_report(tmp_path: Path, line: str, report: str) -> None:
+    assert read_mutant(written(tmp_path, HEADER.replace("Report: 001\n", line) + DIFF)).report == report
 
 
 def test_a_header(tmp_path: Path) -> None:

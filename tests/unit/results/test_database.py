@@ -18,7 +18,7 @@ from sqlalchemy import text
 from farm.errors import InfrastructureError, UserError
 from farm.model import Outcome
 from farm.results import queries
-from farm.results.database import MIGRATIONS, Database
+from farm.results.database import MIGRATIONS, Database, reading
 from farm.results.schema import HEAD, METADATA
 from farm.results.values import CellRow, Change, RunRow, Series, State, VerdictRow, short_signature
 
@@ -29,6 +29,17 @@ FAIL = replace(PASS, outcome=Outcome.FAIL, attempt=2, title="panic", kind="panic
 
 def run(name="one", **changes):
     return RunRow(**{"name": name, "plan": "nightly", "digest": "d", "directory": "/runs/one", **changes})
+
+
+def test_a_mistyped_file_is_not_made_by_who_wants_to_read_it(tmp_path):
+    path = tmp_path / "nowhere/results.db"
+    with pytest.raises(UserError, match=r"there is no results database .*results\.db"):
+        reading(f"sqlite:///{path}")
+    assert not path.parent.exists()
+    with Database(f"sqlite:///{path}"):
+        pass
+    with reading(f"sqlite:///{path}") as database:
+        assert queries.runs(database, most=1) == ()
 
 
 def test_what_is_recorded_is_read_again(url):
