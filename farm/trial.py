@@ -19,7 +19,7 @@ from farm.errors import InfrastructureError
 from farm.host import process
 from farm.model import Finding, Frame, Outcome
 from farm.results.directory import RESULT
-from farm.verdict import Cause
+from farm.verdict import Cause, cause_from_json
 
 # Beyond the longest build or run; each has deadlines of its own within.
 SECONDS = 24 * 3600.0
@@ -103,6 +103,8 @@ class CellResult:
     cause: Cause | None = None
     # Every crash report that is not suppressed, earliest first.
     findings: tuple[Finding, ...] = ()
+    # Seconds from the start of the load until the failure was known; None where it did not fail under one.
+    latency: float | None = None
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -127,11 +129,11 @@ def _cell(row: dict[str, Any]) -> CellResult:
     if directory is not None:
         with suppress(OSError, ValueError):
             about = json.loads((directory / RESULT).read_bytes())
-    cause = about.get("cause")
     return CellResult(
         testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
-        ready=bool(about.get("ready")), cause=Cause(**cause) if cause else None,
-        findings=tuple(_finding(one) for one in about.get("findings", ()) if not one["suppressed"]))
+        ready=bool(about.get("ready")), cause=cause_from_json(about.get("cause")),
+        findings=tuple(_finding(one) for one in about.get("findings", ()) if not one["suppressed"]),
+        latency=about.get("durations", {}).get("detection"))
 
 
 def _finding(value: dict[str, Any]) -> Finding:

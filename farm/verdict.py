@@ -1,8 +1,9 @@
 """From the outcomes of testcases to the verdict on a revision, and what a failure is known by."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from farm.errors import FarmError, GuestError, KernelError
 from farm.model import Finding, Outcome, Verdict
@@ -25,6 +26,11 @@ class Cause:
     # The function where the bug is, or "".
     function: str = ""
     signature: str = ""
+
+
+def cause_from_json(value: Mapping[str, Any] | None) -> Cause | None:
+    """A cause from its JSON. Raises TypeError for anything else."""
+    return Cause(**value) if value else None
 
 
 def named(report: Finding) -> Cause:

@@ -9,7 +9,7 @@ from typing import Any
 from farm.bisect.values import Answer, Run, Seen, Symptom
 from farm.errors import UserError
 from farm.results import records
-from farm.verdict import Cause
+from farm.verdict import cause_from_json
 
 STEPS = "steps.jsonl"
 
@@ -105,5 +105,4 @@ def _plain(run: Run) -> dict[str, Any]:
 
 
 def _run(value: Mapping[str, Any]) -> Run:
-    cause = Cause(**value["cause"]) if value["cause"] else None
-    return Run(**{**value, "seen": Seen(value["seen"]), "cause": cause})
+    return Run(**{**value, "seen": Seen(value["seen"]), "cause": cause_from_json(value["cause"])})

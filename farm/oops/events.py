@@ -103,7 +103,7 @@ EVENTS: tuple[Event, ...] = (
         "blk-error", "io-error", "rror",
         r"(?P<what>I/O|critical (?:target|medium|nexus|space allocation)|recoverable transport|transport|"
         r"device offline|(?:kernel|device) resource|dm internal retry|(?:open|active) zones exceeded|"
-        r"duration limit exceeded) " + _BLK + r"(?! op 0x[39]:)",
+        r"duration limit exceeded) " + _BLK,
         "{what} error on {device}",
     ),
     # fs/buffer.c, buffer_io_error; `device` by fs/ext4/page-io.c, buffer_io_error; mm/page_io.c, mm/swapfile.c

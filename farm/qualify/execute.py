@@ -20,7 +20,7 @@ from farm.qualify.mutant import Mutant
 from farm.qualify.plan import Step, differences, request, steps
 from farm.qualify.table import Row, rows, verdict_on
 from farm.results.alone import alone_in
-from farm.results.directory import RESULT, new_run_directory, write_json
+from farm.results.directory import new_run_directory, write_json
 
 # What a run directory of a qualification is known by.
 ABOUT = "qualify.json"
@@ -108,8 +108,9 @@ class Qualification:
         cell = min(cells, key=lambda one: tuple(_WORDS).index(one.outcome))
         record = Record(step, cell.outcome, title=cell.title, seconds=round(ended.seconds, 1))
         if cell.directory is not None:
-            record = replace(record, directory=str(cell.directory.relative_to(self.directory)),
-                             latency=_latency(cell.directory))
+            record = replace(record, directory=str(cell.directory.relative_to(self.directory)))
+        if cell.latency is not None:
+            record = replace(record, latency=cell.latency)
         if cell.cause is None:
             return record
         return replace(record, kind=cell.cause.kind, function=cell.cause.function, title=cell.cause.title)
@@ -121,13 +122,6 @@ def describe(record: Record) -> str:
     named = f": {record.title}" if record.title else ""
     after = f" after {record.latency:.1f} s of load" if record.outcome is Outcome.FAIL and record.latency >= 0 else ""
     return f"{record.step.kernel}, run {record.step.number}: {what}{after}{named}"
-
-
-def _latency(cell: Path) -> float:
-    """Seconds from the start of the load until the failure was known, as the cell recorded them; -1 for none."""
-    with suppress(OSError, ValueError, KeyError):
-        return float(json.loads((cell / RESULT).read_bytes())["durations"]["detection"])
-    return -1.0
 
 
 def begin(

@@ -10,7 +10,7 @@ from farm.bisect.values import Seen
 from farm.errors import UserError
 from farm.repro.shrink import Setup, Tally
 from farm.results import records
-from farm.verdict import Cause
+from farm.verdict import Cause, cause_from_json
 
 FILE = "attempts.jsonl"
 # A setup that shows nothing of the bug for one of these reasons would do so again.
@@ -50,10 +50,10 @@ class Attempt:
 
 def from_json(value: Mapping[str, Any]) -> Attempt:
     """The inverse of `Attempt.to_json`. Raises KeyError, TypeError or ValueError for anything else."""
-    setup, cause = value["setup"], value["cause"]
+    setup = value["setup"]
     return Attempt(**{
         **value, "purpose": Purpose(value["purpose"]), "seen": Seen(value["seen"]),
-        "cause": Cause(**cause) if cause else None,
+        "cause": cause_from_json(value["cause"]),
         "setup": Setup(**{**setup, "namespaces": tuple(setup["namespaces"]), "stacks": tuple(setup["stacks"])})
         if setup else None})
 

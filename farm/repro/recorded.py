@@ -15,7 +15,7 @@ from farm.model import Cell, Outcome
 from farm.repro.manifest import MANIFEST, cell_of
 from farm.results import records
 from farm.results.directory import PATCHES, RESULT, TESTCASE
-from farm.verdict import Cause
+from farm.verdict import Cause, cause_from_json
 
 COMMANDS = "commands.jsonl"
 # What a host's own clock has on the kernel's command line; it would be wrong on any other.
@@ -88,9 +88,8 @@ def load(directory: Path) -> Recorded:
                         "be a stranger's. `farm replay` repeats a bundle.")
     try:
         about = json.loads(path.read_bytes())
-        cause = about.get("cause")
         return Recorded(directory.absolute(), cell_of(about["cell"], str(path)), Outcome(about["outcome"]),
-                        str(about["title"]), Cause(**cause) if cause else None, about)
+                        str(about["title"]), cause_from_json(about.get("cause")), about)
     except OSError as error:
         raise UserError(f"{directory} is no run: {path} cannot be read ({error.strerror}).") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

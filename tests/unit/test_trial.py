@@ -44,11 +44,13 @@ def test_cells_tell_cause_and_findings(tmp_path):
     findings = (Finding("warning", "noise", suppressed=True), Finding("io-error", "I/O error"), panic)
     directory.write_result(CELL, Outcome.FAIL, title="kernel panic in f", findings=findings,
                            facts={"ready": True, "cause": {"kind": "panic", "title": "kernel panic",
-                                                           "function": "f", "signature": "s"}})
+                                                           "function": "f", "signature": "s"},
+                                  "durations": {"detection": 2.5}})
     row = {"testcase": "test_pi.py::test_it", "outcome": "fail", "title": "t", "directory": str(directory.path)}
     ended = trial.Ended(1, json.loads(json.dumps({"cells": [row, {**row, "directory": ""}]})), tmp_path, 1.0, False)
     first, second = trial.cells(ended)
     assert (first.ready, first.cause) == (True, Cause("panic", "kernel panic", "f", "s"))
+    assert (first.latency, second.latency) == (2.5, None)
     assert first.findings == findings[1:]
     # What ended it comes first, and once.
     assert first.failures == (panic, findings[1])

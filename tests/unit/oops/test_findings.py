@@ -114,6 +114,12 @@ def test_no_failure(line: str) -> None:
     assert classify(f"{line}\n".encode()) == []
 
 
+@pytest.mark.parametrize("sector", [0, 2048])
+def test_a_discard_that_fails_counts_wherever_it_begins(sector: int) -> None:
+    (found,) = classify(f"I/O error, dev nvme0n1, sector {sector} op 0x3:(DISCARD) flags 0x800\n".encode())
+    assert (found.kind, found.device, found.sector) == ("io-error", "nvme0n1", sector)
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [

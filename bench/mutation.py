@@ -1,0 +1,282 @@
+"""Small random changes of the functions that reports are about: which of them does a testcase notice?
+
+The mutants of `farm qualify` are bugs that somebody thought of. Mutation testing asks the same of what nobody did: one
+line of a function that some testcase reaches is changed as a typing error would change it, and the testcases that `farm
+repro` proposes for the diff are run. A change that the compiler makes nothing of (no difference in the kernel) does not
+count; one that is noticed by no testcase may still be harmless, so each is printed, for somebody to look at.
+
+What was done is kept in --dir: the same command goes on after an interruption.
+"""
+
+import argparse
+import difflib
+import random
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import history
+from bench.histories import SOURCE, tree
+from bench.measure import BenchError
+from farm.bisect.judge import FarmJudge
+from farm.bisect.values import Build, Run, Seen
+from farm.errors import FarmError
+from farm.repro.ranking import rank
+from farm.repro.reached import Reached, load
+from farm.repro.understanding import understand
+from farm.results import records
+
+# What the reports are about.
+FILES = (
+    "block/bio-integrity.c", "block/t10-pi.c", "crypto/cryptd.c", "drivers/md/dm-crypt.c", "drivers/md/dm-integrity.c",
+    "mm/zswap.c", "security/integrity/evm/evm_crypto.c", "security/integrity/evm/evm_main.c",
+    "security/keys/request_key.c",
+)
+RESULTS = "mutations.jsonl"
+UNMODIFIED = "unmodified"
+# Testcases that are run for each, as far as they are proposed.
+TESTCASES = 3
+# A function of the kernel: its head begins in the first column, and so do the braces of its body.
+_FUNCTION = re.compile(
+    r"^(?=[a-z])[^;{}#]*?\b(?P<name>\w+)\([^;{}]*\)\n\{\n(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"\s*(?:\*|/[*/])")
+_CONTINUED = re.compile(r"[;{}:]\s*(?:/\*.*\*/)?$|\*/$|^\s*$")
+
+# What is written to the kernel's log is no business of a testcase.
+_LOGS = r"(?:pr|dev)_(?:err|warn|info|debug|notice)\w*\(|DM(?:ERR|WARN|INFO|DEBUG)\w*\("
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One way to get a line wrong."""
+
+    name: str
+    # Where it applies, and what stands there then, as `re.sub` takes it.
+    pattern: re.Pattern[str]
+    instead: str
+    # Only a line that is a statement of its own.
+    whole: bool = False
+
+
+def _operator(name: str, pattern: str, instead: str, *, whole: bool = False) -> Operator:
+    return Operator(name, re.compile(pattern), instead, whole)
+
+
+OPERATORS = (
+    _operator("statement left out", rf"^(\t+)(?!return\b|goto\b|break\b|continue\b|{_LOGS})\w[\w>.\-\[\]*&]*"
+              r"(?:\(.*\)| [|&^+-]?= .*|\+\+|--);", r"\1;", whole=True),
+    _operator("condition negated", r"\bif \((.*)\)( \{)?$", r"if (!(\1))\2", whole=True),
+    _operator("other side of a comparison", r" <= ", " > "),
+    _operator("edge of a comparison", r" < (?!<)", " <= "),
+    _operator("edge of a comparison", r" > (?!>)", " >= "),
+    _operator("off by one", r" [+-] 1\b", ""),
+    _operator("error forgotten", r"(return|=) -E\w+;", r"\1 0;"),
+    _operator("error forgotten", r"\bBLK_STS_(?!OK\b)\w+", "BLK_STS_OK"),
+    _operator("and for or", r" \|\|(?= |$)", " &&"),
+    _operator("or for and", r" &&(?= |$)", " ||"),
+    _operator("allocation that may do I/O", r"\bGFP_(?:NOIO|NOFS|NOWAIT|ATOMIC)\b", "GFP_KERNEL"),
+    _operator("shifted the other way", r" << ", " >> "),
+)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One changed line."""
+
+    path: str
+    function: str
+    # Counted from 1.
+    line: int
+    # Name of its operator.
+    what: str
+    old: str
+    new: str
+
+    def diff(self, text: str) -> str:
+        """The change of the whole file as git prints it, the function's name at the hunk's head."""
+        before = text.splitlines(keepends=True)
+        after = [*before[:self.line - 1], f"{self.new}\n", *before[self.line:]]
+        lines = difflib.unified_diff(before, after, f"a/{self.path}", f"b/{self.path}")
+        return "".join(f"{line[:-1]} {self.function}()\n" if line.startswith("@@") else line for line in lines)
+
+
+def mutations(path: str, text: str, functions: frozenset[str]) -> Iterator[Mutation]:
+    """Every change that the operators can make in those functions of a C file."""
+    for found in _FUNCTION.finditer(text):
+        if found["name"] not in functions:
+            continue
+        first = text.count("\n", 0, found.start("body")) + 1
+        before = ""
+        for number, line in enumerate(found["body"].splitlines(), first):
+            if not _COMMENT.match(line):
+                for operator in OPERATORS:
+                    if operator.whole and (line.count("(") != line.count(")") or not _CONTINUED.search(before)):
+                        continue
+                    new = operator.pattern.sub(operator.instead, line, count=1)
+                    if new != line:
+                        yield Mutation(path, found["name"], number, operator.name, line, new)
+            before = line
+
+
+def draw(texts: dict[str, str], reached: Reached, seed: int, testcases: int) -> Iterator[tuple[Mutation, list[str]]]:
+    """Changes in the order of the seed, each with the testcases to run; every file has the same chance."""
+    chance = random.Random(seed)
+    left = {path: list(mutations(path, text, reached.known)) for path, text in texts.items()}
+    for ways in left.values():
+        chance.shuffle(ways)
+    while any(left.values()):
+        path = chance.choice([one for one, ways in left.items() if ways])
+        mutation = left[path].pop()
+        proposals = rank(understand(mutation.diff(texts[path]), reached.known), reached)
+        chosen = [one.testcase for one in proposals if mutation.function in reached.functions[one.testcase]]
+        if chosen:
+            yield mutation, chosen[:testcases]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The kernel of one change, and what to run on it; a subject of `FarmJudge`."""
+
+    patch: Path
+    testcases: tuple[str, ...]
+    flavor: str
+    duration: float
+
+    @property
+    def run_options(self) -> Sequence[str]:
+        return [f"--duration={self.duration:g}"]
+
+    def kernel(self, name: str) -> list[str]:
+        return ["--source", SOURCE, "--flavor", self.flavor, *([f"--patch={self.patch}"] if name != UNMODIFIED else [])]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one change."""
+
+    mutation: Mutation
+    # `noticed`, `unnoticed`, `no difference`, `no build`, or `unasked` where every testcase was skipped.
+    result: str
+    # The testcase that noticed, and by what.
+    testcase: str = ""
+    title: str = ""
+    # Those that passed.
+    passed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_json(value: dict[str, Any]) -> Row:
+    return Row(**{**value, "mutation": Mutation(**value["mutation"]), "passed": tuple(value["passed"])})
+
+
+def judge(
+    mutation: Mutation, testcases: Sequence[str], build: Build, run: Callable[[str], Run], unmodified: str,
+) -> Row:
+    """Run one testcase after the other until one notices; `unmodified` is the digest of a kernel without the change.
+
+    Raises BenchError when the host failed.
+    """
+    if build.seen is Seen.NO_BUILD:
+        return Row(mutation, "no build", title=build.error)
+    if build.seen is not Seen.NO_BUG:
+        raise BenchError(f"{mutation.path}:{mutation.line} was not built: {build.error}")
+    if build.digest == unmodified:
+        return Row(mutation, "no difference")
+    passed: list[str] = []
+    for testcase in testcases:
+        seen = run(testcase)
+        if seen.seen in (Seen.BUG, Seen.NO_BOOT, Seen.OTHER):
+            return Row(mutation, "noticed", testcase, seen.title, tuple(passed))
+        if seen.seen in (Seen.HOST, Seen.STOPPED):
+            raise BenchError(f"{testcase} could not be run: {seen.title or seen.seen.value}")
+        if seen.seen is Seen.NO_BUG:
+            passed.append(testcase)
+    return Row(mutation, "unnoticed" if passed else "unasked", passed=tuple(passed))
+
+
+def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
+    """Changes until so many count, those of an earlier command among them."""
+    repository = history.Repository(tree(directory)[0])
+    texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
+    rows = [from_json(value) for value in records.read(directory / RESULTS)]
+    known = {row.mutation for row in rows}
+    (directory / "patches").mkdir(exist_ok=True)
+
+    def kernel(place: int, mutation: Mutation, testcases: Sequence[str]) -> FarmJudge:
+        patch = directory / "patches" / f"{place:04}.patch"
+        patch.write_text(mutation.diff(texts[mutation.path]), encoding="utf-8")
+        return FarmJudge(Kernel(patch, tuple(testcases), asked.flavor, asked.duration), directory)
+
+    coming = ((place, mutation, testcases)
+              for place, (mutation, testcases) in enumerate(draw(texts, load(), asked.seed, asked.testcases), 1)
+              if mutation not in known)
+    plain = FarmJudge(Kernel(Path(), (), asked.flavor, asked.duration), directory).build(UNMODIFIED).digest
+    with ThreadPoolExecutor(1) as pool:
+        def ahead() -> Any:
+            place, mutation, testcases = next(coming)
+            return place, mutation, testcases, pool.submit(kernel(place, mutation, testcases).build, f"{place:04}")
+
+        following = ahead()
+        while sum(row.result in ("noticed", "unnoticed") for row in rows) < asked.count:
+            place, mutation, testcases, building = following
+            build = building.result()
+            following = ahead()
+
+            def run(testcase: str, *, at: tuple[int, Mutation, Build] = (place, mutation, build)) -> Run:
+                return kernel(at[0], at[1], [testcase]).run(f"{at[0]:04}", at[2], None)
+
+            row = judge(mutation, testcases, build, run, plain)
+            records.append(directory / RESULTS, row.to_json())
+            rows.append(row)
+            print(described(row), file=sys.stderr)
+    return rows
+
+
+def described(row: Row) -> str:
+    """A row in a line."""
+    one = row.mutation
+    by = f" by {row.testcase}: {row.title}" if row.result == "noticed" else ""
+    return f"{one.path}:{one.line} {one.function}(): {one.what}: {row.result}{by}"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dir", type=Path, default=Path("bench-mutation"), metavar="DIR", help="where all is kept")
+    parser.add_argument("--count", type=int, default=40, metavar="N", help="changes that count (default: 40)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the drawing (default: 1)")
+    parser.add_argument("--testcases", type=int, default=TESTCASES, metavar="N",
+                        help=f"run for each at most (default: {TESTCASES})")
+    parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of each workload (default: 10)")
+    parser.add_argument("--flavor", default="base", metavar="NAME", help="kernel configuration (default: base)")
+    parser.add_argument("--file", action="append", metavar="PATH", help="only these files of the kernel")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = arguments()
+    rows = carry_out(asked, asked.dir.absolute())
+    for row in rows:
+        print(described(row))
+    for row in rows:
+        if row.result == "unnoticed":
+            one = row.mutation
+            print(f"\n{one.path}:{one.line} {one.function}(), passed: {', '.join(row.passed)}\n-{one.old}\n+{one.new}")
+    noticed, unnoticed = (sum(row.result == word for row in rows) for word in ("noticed", "unnoticed"))
+    print(f"\n{noticed} of {noticed + unnoticed} changes were noticed ({len(rows) - noticed - unnoticed} more made no "
+          "difference to the kernel, did not compile, or met no testcase that could be asked)")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BenchError, FarmError) as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
