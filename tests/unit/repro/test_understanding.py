@@ -96,6 +96,11 @@ def test_of_two_that_reach_the_same_the_one_without_layers_of_its_own_comes_firs
     assert order.index("a.py::test_a") < order.index("b.py::test_b")
 
 
+def test_of_a_patch_the_function_counts_in_which_it_changes_something():
+    patch = "@@ -10 +10 @@ static int zswap_store(struct folio *folio)\n-\tgoto put_pool;\n+\tgoto out;\n"
+    assert [one.testcase for one in rank(understand(patch, MEASURED.known), MEASURED)] == ["b.py::test_zswap"]
+
+
 def test_the_words_of_a_stack_tell_what_functions_cannot():
     proposals = rank(understand("DM_CRYPT_FORCE_INLINE makes crypt_convert() fail"), MEASURED)
     assert proposals[0].testcase == "a.py::test_crypt[y]"
