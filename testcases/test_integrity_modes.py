@@ -10,6 +10,9 @@ import pytest
 # A place within what fio writes, in blocks of 4096 bytes; neither a beginning nor an end of anything.
 WORK = {"size": "1M", "bs": "4K"}
 BLOCK = 105
+# Blocks of many sectors, whose tags lie one after the other; then some of those sectors alone.
+LARGE = {"jobs": 4, "size": "4M", "bs": "64K"}
+SMALL = {"jobs": 4, "size": "4M", "bs": "4K"}
 # The fifth word is the number of sectors, the sixth how far they are computed, `-` when there is nothing to compute.
 RECALCULATED = """
 for ((tries = 100; tries; tries--)); do
@@ -19,6 +22,25 @@ for ((tries = 100; tries; tries--)); do
 done
 exit 1
 """
+
+
+def on(name, layer, **namespace):
+    marks = pytest.mark.stack(f"data / {layer}"), pytest.mark.namespace("data", size="64M", **namespace)
+    return pytest.param(marks=marks, id=name)
+
+
+@pytest.mark.parametrize((), [
+    on("journal", "integrity"), on("journal-hmac", "integrity:hash=hmac-sha256,sector_size=4096"),
+    on("bitmap", "integrity:mode=bitmap"), on("direct", "integrity:mode=direct,hash=sha256", block=4096),
+    on("inline", "integrity:mode=inline", block=4096, ms=64)])
+def test_blocks_of_many_sectors_are_read_back(stack, fio):
+    fio(stack, rw="randwrite", **LARGE)
+    stack.reopen()
+    fio(stack, verify_only=True, **LARGE)
+    fio(stack, rw="randread", **{**SMALL, "verify": "none"})
+    fio(stack, rw="randwrite", batch=8, **SMALL)
+    fio(stack, verify_only=True, **SMALL)
+    fio(stack, rw="randread", **{**LARGE, "verify": "none"})
 
 
 @pytest.mark.namespace("data", size="64M")
@@ -60,6 +82,31 @@ def test_what_is_computed_again_is_verified_again(stack, fio, disk, computed_aga
     disk.flip("data", sector=stack.sector_of(BLOCK * 4096).sector, byte=100)
     with expect("dm-integrity"):
         fio(stack, verify_only=True, **WORK)
+
+
+# $1: name of the device, whose tags are computed from the beginning on after this.
+RECALCULATE = r"""
+set -e -o pipefail
+dmsetup table "$1" | awk '{ $8++; print $0, "recalculate" }' | dmsetup reload "$1"
+dmsetup resume "$1"
+"""
+
+
+@pytest.mark.parametrize((), [
+    on("journal", "integrity"), on("direct", "integrity:mode=direct", block=4096),
+    on("inline", "integrity:mode=inline", block=4096, ms=64)])
+def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
+    """Nobody wrote most of it before; what is written meanwhile keeps its own tags."""
+    name = Path(stack.device).name
+    target.run(["bash", "-c", RECALCULATE, "bash", name])
+    fio(stack, rw="randwrite", **LARGE)
+    target.run(["bash", "-c", RECALCULATED, name])
+    fio(stack, verify_only=True, **LARGE)
+    target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=1M", "iflag=direct", "status=none"])
+    stack.corrupt(BLOCK * 4096)
+    with expect("dm-integrity"):
+        target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=4K", f"skip={BLOCK}", "count=1", "iflag=direct"],
+                   check=False)
 
 
 @pytest.mark.machine(cpus=2)
