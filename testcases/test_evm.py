@@ -171,6 +171,32 @@ def test_notices_that_the_hmac_was_removed(protected, target):
     assert target.run(["chmod", "600", path], check=False).status, "chmod made a new HMAC for a file without one"
 
 
+# Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is CAP_NET_RAW
+# in the form of linux/capability.h, and lost with the change of owner; the list has an entry for user 1000.
+CHANGES = (
+    "chmod 640", "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000", "chown 1000:1000",
+    "setfattr -n system.posix_acl_access -v 0x02000000" + "".join(
+        f"{tag}00{mode}00{who}" for tag, mode, who in (
+            ("01", "06", "ffffffff"), ("02", "04", "e8030000"), ("04", "04", "ffffffff"), ("10", "04", "ffffffff"),
+            ("20", "04", "ffffffff"))),
+)
+
+
+@FILESYSTEMS
+def test_what_changes_gets_a_new_hmac(protected, target):
+    """By the kernel alone: nobody else may write one that it would take for its own (evm_protect_xattr)."""
+    path = f"{protected.mountpoint}/file"
+    target.run(f"echo content >{path} && cat {path}")
+    for change in CHANGES:
+        target.run([*change.split(), path])
+        target.run(["cat", path])
+        protected.reopen()
+        target.run(["cat", path])
+    forged = target.run(["setfattr", "-n", "security.evm", "-v", f"0x02{'00' * 20}", path], check=False).status == 0
+    assert not forged, "an HMAC could be written that the kernel did not make"
+    target.run(["cat", path])
+
+
 @pytest.mark.stack("data / ext4")
 def test_notices_a_changed_owner(offline):
     """EVM's HMAC covers owner and mode."""
@@ -218,3 +244,27 @@ id=$(awk '/ user +debug:empty/ { print $1 }' /proc/keys) && [ -n "$id" ] || exit
 def test_a_refused_key_has_no_content(target):
     """It has no payload that its type could read (security/keys/keyctl.c, keyctl_read_key)."""
     target.run(["keyctl", "session", "-", "bash", "-c", READ_REFUSED])
+
+
+# The helper writes down what it is told of key, caller and the caller's keyrings, and makes the key.
+TOLD = r"""
+set -e
+echo 'create user told:* * /tmp/told %k %d %c %u %g %T %P %S' >/etc/request-key.d/told.conf
+cat >/tmp/told <<'EOF'
+#!/bin/bash
+echo "$2 $3 $4 $5 $6 $(keyctl rdescribe $7) $(keyctl rdescribe $8)" >/tmp/told.out
+keyctl instantiate $1 payload $8
+EOF
+chmod +x /tmp/told
+keyctl session of-farm bash -c 'keyctl print $(keyctl request2 user told:7 callout @p)'
+cat /tmp/told.out
+"""
+
+
+def test_the_helper_is_told_who_asks_for_what(target):
+    """The caller's thread has no keyring, its process one, its session another (call_sbin_request_key)."""
+    said = target.run(["bash", "-c", TOLD]).stdout.splitlines()
+    assert said[-2:-1] == ["payload"]
+    key, *ids, thread, process, session = said[-1].split(" ")
+    assert (key, ids, thread) == ("told:7", ["callout", "0", "0"], "0")
+    assert (process.rpartition(";")[2], session.rpartition(";")[2]) == ("_pid", "of-farm")
