@@ -104,10 +104,10 @@ class Mutation:
         return "".join(f"{line[:-1]} {self.function}()\n" if line.startswith("@@") else line for line in lines)
 
 
-def mutations(path: str, text: str, functions: frozenset[str]) -> Iterator[Mutation]:
-    """Every change that the operators can make in those functions of a C file."""
+def mutations(path: str, text: str, functions: frozenset[str] | None = None) -> Iterator[Mutation]:
+    """Every change that the operators can make in a C file, or in those functions of it."""
     for found in _FUNCTION.finditer(text):
-        if found["name"] not in functions:
+        if functions is not None and found["name"] not in functions:
             continue
         first = text.count("\n", 0, found.start("body")) + 1
         before = ""
@@ -122,17 +122,25 @@ def mutations(path: str, text: str, functions: frozenset[str]) -> Iterator[Mutat
             before = line
 
 
-def draw(texts: dict[str, str], reached: Reached, seed: int, testcases: int) -> Iterator[tuple[Mutation, list[str]]]:
-    """Changes in the order of the seed, each with the testcases to run; every file has the same chance."""
+def draw(
+    texts: dict[str, str], reached: Reached, seed: int, testcases: int, *, everywhere: bool = False,
+) -> Iterator[tuple[Mutation, list[str]]]:
+    """Changes in the order of the seed, each with the testcases to run; every file has the same chance.
+
+    With `everywhere`, also in functions that no testcase is known to reach: those that the compiler inlines, and those
+    that none does reach.
+    """
     chance = random.Random(seed)
-    left = {path: list(mutations(path, text, reached.known)) for path, text in texts.items()}
+    left = {path: list(mutations(path, text, None if everywhere else reached.known)) for path, text in texts.items()}
     for ways in left.values():
         chance.shuffle(ways)
     while any(left.values()):
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
-        proposals = rank(understand(mutation.diff(texts[path]), reached.known), reached)
-        chosen = [one.testcase for one in proposals if mutation.function in reached.functions[one.testcase]]
+        proposed = [one.testcase for one in rank(understand(mutation.diff(texts[path]), reached.known), reached)]
+        chosen = [one for one in proposed if mutation.function in reached.functions[one]]
+        if mutation.function not in reached.known:
+            chosen = proposed
         if chosen:
             yield mutation, chosen[:testcases]
 
@@ -213,8 +221,9 @@ def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
         patch.write_text(mutation.diff(texts[mutation.path]), encoding="utf-8")
         return FarmJudge(Kernel(patch, tuple(testcases), asked.flavor, asked.duration), directory)
 
+    drawn = draw(texts, load(), asked.seed, asked.testcases, everywhere=asked.everywhere)
     coming = ((place, mutation, testcases)
-              for place, (mutation, testcases) in enumerate(draw(texts, load(), asked.seed, asked.testcases), 1)
+              for place, (mutation, testcases) in enumerate(drawn, 1)
               if mutation not in known)
     plain = FarmJudge(Kernel(Path(), (), asked.flavor, asked.duration), directory).build(UNMODIFIED).digest
     with ThreadPoolExecutor(1) as pool:
@@ -254,6 +263,8 @@ def arguments() -> argparse.Namespace:
                         help=f"run for each at most (default: {TESTCASES})")
     parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of each workload (default: 10)")
     parser.add_argument("--flavor", default="base", metavar="NAME", help="kernel configuration (default: base)")
+    parser.add_argument("--everywhere", action="store_true",
+                        help="also in functions that no testcase is known to reach, inlined ones among them")
     parser.add_argument("--file", action="append", metavar="PATH", help="only these files of the kernel")
     return parser.parse_args()
 

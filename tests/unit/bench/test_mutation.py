@@ -75,6 +75,15 @@ def test_what_is_drawn_comes_with_testcases_that_reach_it_and_a_seed_repeats_it(
     assert drawn == {(one.function, one.what) for one in mutations(PATH, TEXT, reached.known)}
 
 
+def test_everywhere_there_are_functions_that_nobody_is_known_to_reach() -> None:
+    reached = Reached()
+    reached.add("test_a.py::test_a", ["crypt_map"], ["data / crypt"], "6.12")
+    reached.add("test_b.py::test_b", ["zswap_store"], ["swap / swap"], "6.12")
+    drawn = list(draw({PATH: TEXT}, reached, 3, 1, everywhere=True))
+    assert {one.function for one, _ in drawn} == {"crypt_map", "crypt_other"}
+    assert {tuple(chosen) for _, chosen in drawn} == {("test_a.py::test_a",)}
+
+
 def answers(seen: dict[str, Seen]) -> Callable[[str], Run]:
     return lambda testcase: Run("0001", seen[testcase], f"{testcase} ended")
 
