@@ -13,9 +13,10 @@ import difflib
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ FILES = (
 )
 RESULTS = "mutations.jsonl"
 UNMODIFIED = "unmodified"
+# Results by which testcases are measured.
+COUNTED = ("noticed", "unnoticed")
 # Testcases that are run for each, as far as they are proposed.
 TESTCASES = 3
 # A function of the kernel: its head begins in the first column, and so do the braces of its body.
@@ -146,20 +149,33 @@ def draw(
 
 
 @dataclass(frozen=True)
-class Kernel:
-    """The kernel of one change, and what to run on it; a subject of `FarmJudge`."""
+class Change:
+    """A mutation that is asked, by its place among all that are drawn."""
 
-    patch: Path
+    name: str
+    mutation: Mutation
     testcases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels of changes, by their names, and what to run on them; a subject of `FarmJudge`."""
+
+    patches: Path
     flavor: str
     duration: float
+    testcases: tuple[str, ...] = ()
 
     @property
     def run_options(self) -> Sequence[str]:
         return [f"--duration={self.duration:g}"]
 
     def kernel(self, name: str) -> list[str]:
-        return ["--source", SOURCE, "--flavor", self.flavor, *([f"--patch={self.patch}"] if name != UNMODIFIED else [])]
+        patch = [] if name == UNMODIFIED else [f"--patch={self.patch(name)}"]
+        return ["--source", SOURCE, "--flavor", self.flavor, *patch]
+
+    def patch(self, name: str) -> Path:
+        return self.patches / f"{name}.patch"
 
 
 @dataclass(frozen=True)
@@ -183,13 +199,12 @@ def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "mutation": Mutation(**value["mutation"]), "passed": tuple(value["passed"])})
 
 
-def judge(
-    mutation: Mutation, testcases: Sequence[str], build: Build, run: Callable[[str], Run], unmodified: str,
-) -> Row:
+def judge(change: Change, build: Build, run: Callable[[str], Run], unmodified: str) -> Row:
     """Run one testcase after the other until one notices; `unmodified` is the digest of a kernel without the change.
 
     Raises BenchError when the host failed.
     """
+    mutation = change.mutation
     if build.seen is Seen.NO_BUILD:
         return Row(mutation, "no build", title=build.error)
     if build.seen is not Seen.NO_BUG:
@@ -197,7 +212,7 @@ def judge(
     if build.digest == unmodified:
         return Row(mutation, "no difference")
     passed: list[str] = []
-    for testcase in testcases:
+    for testcase in change.testcases:
         seen = run(testcase)
         if seen.seen in (Seen.BUG, Seen.NO_BOOT, Seen.OTHER):
             return Row(mutation, "noticed", testcase, seen.title, tuple(passed))
@@ -208,43 +223,55 @@ def judge(
     return Row(mutation, "unnoticed" if passed else "unasked", passed=tuple(passed))
 
 
+def built_ahead(
+    pool: ThreadPoolExecutor, build: Callable[[Change], Build], changes: Iterable[Change],
+) -> Iterator[tuple[Change, Build]]:
+    """Each change with its build; that of the next one is under way by then."""
+    waiting: tuple[Change, Future[Build]] | None = None
+    for change in changes:
+        before, waiting = waiting, (change, pool.submit(build, change))
+        if before:
+            yield before[0], before[1].result()
+    if waiting:
+        yield waiting[0], waiting[1].result()
+
+
 def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
-    """Changes until so many count, those of an earlier command among them."""
+    """Ask changes until so many count, those of an earlier command among them."""
     repository = history.Repository(tree(directory)[0])
     texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
+    kernels = Kernels(directory / "patches", asked.flavor, asked.duration)
+    kernels.patches.mkdir(exist_ok=True)
     rows = [from_json(value) for value in records.read(directory / RESULTS)]
     known = {row.mutation for row in rows}
-    (directory / "patches").mkdir(exist_ok=True)
-
-    def kernel(place: int, mutation: Mutation, testcases: Sequence[str]) -> FarmJudge:
-        patch = directory / "patches" / f"{place:04}.patch"
-        patch.write_text(mutation.diff(texts[mutation.path]), encoding="utf-8")
-        return FarmJudge(Kernel(patch, tuple(testcases), asked.flavor, asked.duration), directory)
-
     drawn = draw(texts, load(), asked.seed, asked.testcases, everywhere=asked.everywhere)
-    coming = ((place, mutation, testcases)
-              for place, (mutation, testcases) in enumerate(drawn, 1)
-              if mutation not in known)
-    plain = FarmJudge(Kernel(Path(), (), asked.flavor, asked.duration), directory).build(UNMODIFIED).digest
-    with ThreadPoolExecutor(1) as pool:
-        def ahead() -> Any:
-            place, mutation, testcases = next(coming)
-            return place, mutation, testcases, pool.submit(kernel(place, mutation, testcases).build, f"{place:04}")
+    changes = (Change(f"{place:04}", mutation, tuple(testcases))
+               for place, (mutation, testcases) in enumerate(drawn, 1) if mutation not in known)
+    builder = FarmJudge(kernels, directory)
 
-        following = ahead()
-        while sum(row.result in ("noticed", "unnoticed") for row in rows) < asked.count:
-            place, mutation, testcases, building = following
-            build = building.result()
-            following = ahead()
+    def build(change: Change) -> Build:
+        mutation = change.mutation
+        kernels.patch(change.name).write_text(mutation.diff(texts[mutation.path]), encoding="utf-8")
+        return builder.build(change.name)
 
-            def run(testcase: str, *, at: tuple[int, Mutation, Build] = (place, mutation, build)) -> Run:
-                return kernel(at[0], at[1], [testcase]).run(f"{at[0]:04}", at[2], None)
+    with ThreadPoolExecutor(1) as pool, closing(builder):
+        unmodified = builder.build(UNMODIFIED).digest
+        for change, built in built_ahead(pool, build, changes):
+            if counted(rows) >= asked.count:
+                break
 
-            row = judge(mutation, testcases, build, run, plain)
-            records.append(directory / RESULTS, row.to_json())
-            rows.append(row)
-            print(described(row), file=sys.stderr)
+            def run(testcase: str, *, name: str = change.name, built: Build = built) -> Run:
+                return FarmJudge(replace(kernels, testcases=(testcase,)), directory).run(name, built, None)
+
+            rows.append(judge(change, built, run, unmodified))
+            records.append(directory / RESULTS, rows[-1].to_json())
+            print(described(rows[-1]), file=sys.stderr)
     return rows
+
+
+def counted(rows: Iterable[Row], *results: str) -> int:
+    """How many changes have one of those results, or one that counts."""
+    return sum(row.result in (results or COUNTED) for row in rows)
 
 
 def described(row: Row) -> str:
@@ -278,8 +305,7 @@ def main() -> int:
         if row.result == "unnoticed":
             one = row.mutation
             print(f"\n{one.path}:{one.line} {one.function}(), passed: {', '.join(row.passed)}\n-{one.old}\n+{one.new}")
-    noticed, unnoticed = (sum(row.result == word for row in rows) for word in ("noticed", "unnoticed"))
-    print(f"\n{noticed} of {noticed + unnoticed} changes were noticed ({len(rows) - noticed - unnoticed} more made no "
+    print(f"\n{counted(rows, 'noticed')} of {counted(rows)} changes were noticed ({len(rows) - counted(rows)} more made no "
           "difference to the kernel, did not compile, or met no testcase that could be asked)")
     return 0
 

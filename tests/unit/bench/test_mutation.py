@@ -1,13 +1,15 @@
 """Random changes of C source: where they are made, and what becomes of them."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from bench.measure import BenchError
-from bench.mutation import Mutation, draw, from_json, judge, mutations
+from bench.mutation import Change, Mutation, built_ahead, draw, from_json, judge, mutations
 from farm.bisect.values import Build, Run, Seen
 from farm.repro.reached import Reached
+from tests.unit.host.owners import eventually
 
 PATH = "drivers/md/dm-crypt.c"
 TEXT = """struct crypt_config {
@@ -89,6 +91,7 @@ def answers(seen: dict[str, Seen]) -> Callable[[str], Run]:
 
 
 ONE = Mutation(PATH, "crypt_map", 14, "statement left out", "\tcall();", "\t;")
+ASKED = Change("0001", ONE, ("a",))
 
 
 @pytest.mark.parametrize(("seen", "result", "testcase", "passed"), [
@@ -98,18 +101,33 @@ ONE = Mutation(PATH, "crypt_map", 14, "statement left out", "\tcall();", "\t;")
 def test_it_counts_as_noticed_by_the_first_testcase_that_fails(
     seen: dict[str, Seen], result: str, testcase: str, passed: tuple[str, ...],
 ) -> None:
-    row = judge(ONE, list(seen), Build("changed"), answers(seen), "unmodified")
+    row = judge(Change("0001", ONE, tuple(seen)), Build("changed"), answers(seen), "unmodified")
     assert (row.result, row.testcase, row.passed) == (result, testcase, passed)
     assert from_json(row.to_json()) == row
 
 
+def test_the_next_change_is_built_while_one_is_asked() -> None:
+    begun: list[str] = []
+
+    def build(change: Change) -> Build:
+        begun.append(change.name)
+        return Build(f"kernel {change.name}")
+
+    changes = [Change(name, ONE, ()) for name in "abc"]
+    with ThreadPoolExecutor(1) as pool:
+        pairs = built_ahead(pool, build, iter(changes))
+        assert next(pairs) == (changes[0], Build("kernel a"))
+        assert eventually(lambda: begun == ["a", "b"])
+        assert [change.name for change, _ in pairs] == ["b", "c"]
+
+
 def test_what_makes_no_difference_or_does_not_compile_is_not_run() -> None:
-    assert judge(ONE, ["a"], Build("unmodified"), answers({}), "unmodified").result == "no difference"
-    row = judge(ONE, ["a"], Build(error="no such thing", seen=Seen.NO_BUILD), answers({}), "unmodified")
+    assert judge(ASKED, Build("unmodified"), answers({}), "unmodified").result == "no difference"
+    row = judge(ASKED, Build(error="no such thing", seen=Seen.NO_BUILD), answers({}), "unmodified")
     assert (row.result, row.title) == ("no build", "no such thing")
 
 
 @pytest.mark.parametrize("build", [Build("changed"), Build(error="the disk is full", seen=Seen.HOST)])
 def test_a_failure_of_the_host_is_nobodys_miss(build: Build) -> None:
     with pytest.raises(BenchError, match=r"the disk is full|could not be run"):
-        judge(ONE, ["a"], build, answers({"a": Seen.HOST}), "unmodified")
+        judge(ASKED, build, answers({"a": Seen.HOST}), "unmodified")
