@@ -305,8 +305,9 @@ def main() -> int:
         if row.result == "unnoticed":
             one = row.mutation
             print(f"\n{one.path}:{one.line} {one.function}(), passed: {', '.join(row.passed)}\n-{one.old}\n+{one.new}")
-    print(f"\n{counted(rows, 'noticed')} of {counted(rows)} changes were noticed ({len(rows) - counted(rows)} more made no "
-          "difference to the kernel, did not compile, or met no testcase that could be asked)")
+    noticed = counted(rows, "noticed")
+    print(f"\n{noticed} of {counted(rows)} changes were noticed ({len(rows) - counted(rows)} more made "
+          "no difference to the kernel, did not compile, or met no testcase that could be asked)")
     return 0
 
 
