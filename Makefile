@@ -57,6 +57,7 @@ test: venv  ## Run the whole test suite, the quick tests first.
 check: venv  ## Check style, types, floors and sizes.
 	@$(BIN)/ruff check
 	@$(BIN)/mypy -p farm -p bench
+	@$(BIN)/mypy --allow-untyped-defs --allow-untyped-calls testcases
 	@$(BIN)/pytest -q -p no:farm tests/unit/test_floors.py
 
 bench: venv  ## Measure the farm against its targets (--quick leaves the cold build out).

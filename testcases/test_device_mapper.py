@@ -144,7 +144,7 @@ WRITE = r"""
 dd if=/dev/urandom of=/tmp/some bs=128K count=1 iflag=fullblock status=none &&
   dd if=/tmp/some of="$1" bs=128K seek=$2 oflag=direct,seek_bytes conv=notrunc status=none
 """
-READ = 'dd if="$1" bs=128K count=1 skip=$2 iflag=direct,skip_bytes status=none | cmp - /tmp/some'
+COMPARED = 'dd if="$1" bs=128K count=1 skip=$2 iflag=direct,skip_bytes status=none | cmp - /tmp/some'
 
 
 @pytest.mark.namespace("data", size="64M", block=4096)
@@ -152,6 +152,6 @@ READ = 'dd if="$1" bs=128K count=1 skip=$2 iflag=direct,skip_bytes status=none |
 def test_tags_are_split_with_their_data(target, stack):
     """A bio with tags crosses a border of dm-integrity's: each part has its own tags (drivers/md/dm.c, alloc_tio)."""
     target.run(["bash", "-c", WRITE, "bash", stack.device, str(ACROSS)])
-    target.run(["bash", "-c", READ, "bash", stack.device, str(ACROSS)])  # from the journal
+    target.run(["bash", "-c", COMPARED, "bash", stack.device, str(ACROSS)])  # from the journal
     stack.reopen()
-    target.run(["bash", "-c", READ, "bash", stack.device, str(ACROSS)])
+    target.run(["bash", "-c", COMPARED, "bash", stack.device, str(ACROSS)])

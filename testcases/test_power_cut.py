@@ -28,7 +28,7 @@ def on(name, layers, **namespace):
 ])
 def test_what_was_synced_is_there(target, stack, power_cut):
     path = f"{stack.mountpoint}/file" if stack.mountpoint else stack.device
-    acknowledged = []
+    acknowledged: list[str] = []
     for state, (enough, most) in ROUNDS.items():
         numbers = [str(BLOCKS), str(len(acknowledged)), str(most)]
         written = target.stream(["bash", "-c", WRITE, "bash", path, *numbers], acknowledged.append)

@@ -56,7 +56,7 @@ def _measure(testcases: Sequence[str], given: dict[str, Any]) -> list[Path]:
     everything = {option.name: [] if option.multiple else option.default for option in OPTIONS} | {
         name: value for name, value in given.items() if value is not None}
     everything |= {"trace_functions": True, "accel": "tcg", "duration": given.get("duration") or _DURATION,
-                   "rounds": _ROUNDS}
+                   "rounds": given.get("rounds") or _ROUNDS}
     log = lease.scratch_directory("reach") / "log"
     ended = trial.Command(["run", *resolve(testcases), "-m", "", "--json", *as_arguments(everything)], log).wait()
     found = [cell.directory for cell in trial.cells(ended) if cell.directory is not None]
