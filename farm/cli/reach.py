@@ -10,6 +10,7 @@ from farm import trial
 from farm.cli.options import options
 from farm.cli.run import resolve
 from farm.errors import InfrastructureError, UserError
+from farm.growth import LEAST_ROUNDS
 from farm.host import lease
 from farm.host.workdir import data_directory
 from farm.model import Outcome
@@ -18,9 +19,9 @@ from farm.reach import FILE as FUNCTIONS
 from farm.repro import reached
 from farm.repro.recorded import load as load_run
 
-_CHOSEN = ("--source", "--tree", "--rev", "--seed", "--duration", "--rounds", "--runs-dir")
+_CHOSEN = ("--source", "--tree", "--rev", "--seed", "--duration", "--runs-dir")
 # Enough for every function that a workload reaches at all, nearly.
-_DURATION, _ROUNDS = 3.0, 3
+_DURATION = 3.0
 
 
 @click.command()
@@ -56,7 +57,7 @@ def _measure(testcases: Sequence[str], given: dict[str, Any]) -> list[Path]:
     everything = {option.name: [] if option.multiple else option.default for option in OPTIONS} | {
         name: value for name, value in given.items() if value is not None}
     everything |= {"trace_functions": True, "accel": "tcg", "duration": given.get("duration") or _DURATION,
-                   "rounds": given.get("rounds") or _ROUNDS}
+                   "rounds": LEAST_ROUNDS}
     log = lease.scratch_directory("reach") / "log"
     ended = trial.Command(["run", *resolve(testcases), "-m", "", "--json", *as_arguments(everything)], log).wait()
     found = [cell.directory for cell in trial.cells(ended) if cell.directory is not None]
