@@ -141,11 +141,20 @@ def draw(
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
         proposed = [one.testcase for one in rank(understand(mutation.diff(texts[path]), reached.known), reached)]
-        chosen = [one for one in proposed if mutation.function in reached.functions[one]]
-        if mutation.function not in reached.known:
-            chosen = proposed
+        alike = [_alike(testcase, mutation.function, reached) for testcase in proposed]
+        chosen = [chance.choice(one) for one in alike if one][:testcases]
         if chosen:
-            yield mutation, chosen[:testcases]
+            yield mutation, chosen
+
+
+def _alike(testcase: str, function: str, reached: Reached) -> list[str]:
+    """The same testcase on whichever stack reaches the function; on all of them when no testcase is known to reach it.
+
+    Of those that reach equally much the first one is proposed: for two testcases in the same mode of a layer.
+    """
+    place = testcase.partition("[")[0]
+    return [one for one, functions in reached.functions.items() if one.partition("[")[0] == place
+            and (function in functions or function not in reached.known)]
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,15 @@ def test_what_is_drawn_comes_with_testcases_that_reach_it_and_a_seed_repeats_it(
     assert drawn == {(one.function, one.what) for one in mutations(PATH, TEXT, reached.known)}
 
 
+def test_each_stack_on_which_a_testcase_reaches_it_has_its_chance() -> None:
+    reached = Reached()
+    for mode, functions in (("x", ["crypt_map"]), ("y", ["crypt_map", "crypt_ctr"]), ("z", ["crypt_ctr"])):
+        reached.add(f"test_a.py::test_a[{mode}]", functions, ["data / crypt"], "6.12")
+    reached.add("test_b.py::test_b", ["bio_endio"], ["data"], "6.12")
+    chosen = {one for seed in range(9) for _, some in draw({PATH: TEXT}, reached, seed, 3) for one in some}
+    assert chosen == {"test_a.py::test_a[x]", "test_a.py::test_a[y]"}
+
+
 def test_everywhere_there_are_functions_that_nobody_is_known_to_reach() -> None:
     reached = Reached()
     reached.add("test_a.py::test_a", ["crypt_map"], ["data / crypt"], "6.12")
