@@ -14,7 +14,6 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 from bench import history
 from bench.histories import SOURCE, tree
 from bench.measure import BenchError
+from farm.bisect.builds import Builds
 from farm.bisect.judge import FarmJudge
 from farm.bisect.values import Build, Run, Seen
 from farm.errors import FarmError
@@ -39,8 +39,6 @@ FILES = (
 )
 RESULTS = "mutations.jsonl"
 UNMODIFIED = "unmodified"
-# Results by which testcases are measured.
-COUNTED = ("noticed", "unnoticed")
 # Testcases that are run for each, as far as they are proposed.
 TESTCASES = 3
 # A function of the kernel: its head begins in the first column, and so do the braces of its body.
@@ -107,6 +105,15 @@ class Mutation:
         return "".join(f"{line[:-1]} {self.function}()\n" if line.startswith("@@") else line for line in lines)
 
 
+@dataclass(frozen=True)
+class Change:
+    """A mutation that is asked, by its place among all that are drawn."""
+
+    name: str
+    mutation: Mutation
+    testcases: tuple[str, ...]
+
+
 def mutations(path: str, text: str, functions: frozenset[str] | None = None) -> Iterator[Mutation]:
     """Every change that the operators can make in a C file, or in those functions of it."""
     for found in _FUNCTION.finditer(text):
@@ -127,7 +134,7 @@ def mutations(path: str, text: str, functions: frozenset[str] | None = None) -> 
 
 def draw(
     texts: dict[str, str], reached: Reached, seed: int, testcases: int, *, everywhere: bool = False,
-) -> Iterator[tuple[Mutation, list[str]]]:
+) -> Iterator[Change]:
     """Changes in the order of the seed, each with the testcases to run; every file has the same chance.
 
     With `everywhere`, also in functions that no testcase is known to reach: those that the compiler inlines, and those
@@ -137,14 +144,16 @@ def draw(
     left = {path: list(mutations(path, text, None if everywhere else reached.known)) for path, text in texts.items()}
     for ways in left.values():
         chance.shuffle(ways)
+    place = 0
     while any(left.values()):
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
         proposed = [one.testcase for one in rank(understand(mutation.diff(texts[path]), reached.known), reached)]
         alike = [_alike(testcase, mutation.function, reached) for testcase in proposed]
-        chosen = [chance.choice(one) for one in alike if one][:testcases]
+        chosen = tuple(chance.choice(one) for one in alike if one)[:testcases]
         if chosen:
-            yield mutation, chosen
+            place += 1
+            yield Change(f"{place:04}", mutation, chosen)
 
 
 def _alike(testcase: str, function: str, reached: Reached) -> list[str]:
@@ -155,15 +164,6 @@ def _alike(testcase: str, function: str, reached: Reached) -> list[str]:
     place = testcase.partition("[")[0]
     return [one for one, functions in reached.functions.items() if one.partition("[")[0] == place
             and (function in functions or function not in reached.known)]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A mutation that is asked, by its place among all that are drawn."""
-
-    name: str
-    mutation: Mutation
-    testcases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -200,10 +200,6 @@ class Row:
     # Those that passed.
     passed: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
 def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "mutation": Mutation(**value["mutation"]), "passed": tuple(value["passed"])})
 
@@ -232,55 +228,45 @@ def judge(change: Change, build: Build, run: Callable[[str], Run], unmodified: s
     return Row(mutation, "unnoticed" if passed else "unasked", passed=tuple(passed))
 
 
-def built_ahead(
-    pool: ThreadPoolExecutor, build: Callable[[Change], Build], changes: Iterable[Change],
-) -> Iterator[tuple[Change, Build]]:
-    """Each change with its build; that of the next one is under way by then."""
-    waiting: tuple[Change, Future[Build]] | None = None
-    for change in changes:
-        before, waiting = waiting, (change, pool.submit(build, change))
-        if before:
-            yield before[0], before[1].result()
-    if waiting:
-        yield waiting[0], waiting[1].result()
-
-
 def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
-    """Ask changes until so many count, those of an earlier command among them."""
+    """Ask changes until so many count, those of an earlier command among them. Raises BenchError and FarmError."""
     repository = history.Repository(tree(directory)[0])
     texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
     kernels = Kernels(directory / "patches", asked.flavor, asked.duration)
     kernels.patches.mkdir(exist_ok=True)
     rows = [from_json(value) for value in records.read(directory / RESULTS)]
     known = {row.mutation for row in rows}
-    drawn = draw(texts, load(), asked.seed, asked.testcases, everywhere=asked.everywhere)
-    changes = (Change(f"{place:04}", mutation, tuple(testcases))
-               for place, (mutation, testcases) in enumerate(drawn, 1) if mutation not in known)
-    builder = FarmJudge(kernels, directory)
 
-    def build(change: Change) -> Build:
-        mutation = change.mutation
-        kernels.patch(change.name).write_text(mutation.diff(texts[mutation.path]), encoding="utf-8")
-        return builder.build(change.name)
+    def changes() -> Iterator[Change]:
+        for change in draw(texts, load(), asked.seed, asked.testcases, everywhere=asked.everywhere):
+            if change.mutation not in known:
+                diff = change.mutation.diff(texts[change.mutation.path])
+                kernels.patch(change.name).write_text(diff, encoding="utf-8")
+                yield change
 
-    with ThreadPoolExecutor(1) as pool, closing(builder):
-        unmodified = builder.build(UNMODIFIED).digest
-        for change, built in built_ahead(pool, build, changes):
-            if counted(rows) >= asked.count:
-                break
+    with closing(Builds(FarmJudge(kernels, directory))) as builds:
+        unmodified = builds.get(UNMODIFIED)
+        if not unmodified.digest:
+            raise BenchError(f"the kernel without any change was not built: {unmodified.error}")
+        coming = changes()
+        following = next(coming, None)
+        while following and counted(rows) < asked.count:
+            change, following = following, next(coming, None)
+            build = builds.get(change.name)
+            builds.ahead([following.name] if following else [])
 
-            def run(testcase: str, *, name: str = change.name, built: Build = built) -> Run:
-                return FarmJudge(replace(kernels, testcases=(testcase,)), directory).run(name, built, None)
+            def run(testcase: str, *, name: str = change.name, build: Build = build) -> Run:
+                return FarmJudge(replace(kernels, testcases=(testcase,)), directory).run(name, build, None)
 
-            rows.append(judge(change, built, run, unmodified))
-            records.append(directory / RESULTS, rows[-1].to_json())
+            rows.append(judge(change, build, run, unmodified.digest))
+            records.append(directory / RESULTS, asdict(rows[-1]))
             print(described(rows[-1]), file=sys.stderr)
     return rows
 
 
-def counted(rows: Iterable[Row], *results: str) -> int:
-    """How many changes have one of those results, or one that counts."""
-    return sum(row.result in (results or COUNTED) for row in rows)
+def counted(rows: Iterable[Row]) -> int:
+    """How many changes say something of the testcases."""
+    return sum(row.result in ("noticed", "unnoticed") for row in rows)
 
 
 def described(row: Row) -> str:
@@ -292,7 +278,8 @@ def described(row: Row) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dir", type=Path, default=Path("bench-mutation"), metavar="DIR", help="where all is kept")
+    parser.add_argument("--dir", type=Path, default=Path("bench-mutation"), metavar="DIR",
+                        help="where all is kept; another one for other options")
     parser.add_argument("--count", type=int, default=40, metavar="N", help="changes that count (default: 40)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the drawing (default: 1)")
     parser.add_argument("--testcases", type=int, default=TESTCASES, metavar="N",
@@ -314,7 +301,7 @@ def main() -> int:
         if row.result == "unnoticed":
             one = row.mutation
             print(f"\n{one.path}:{one.line} {one.function}(), passed: {', '.join(row.passed)}\n-{one.old}\n+{one.new}")
-    noticed = counted(rows, "noticed")
+    noticed = sum(row.result == "noticed" for row in rows)
     print(f"\n{noticed} of {counted(rows)} changes were noticed ({len(rows) - counted(rows)} more made "
           "no difference to the kernel, did not compile, or met no testcase that could be asked)")
     return 0

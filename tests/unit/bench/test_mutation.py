@@ -1,15 +1,14 @@
 """Random changes of C source: where they are made, and what becomes of them."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 import pytest
 
 from bench.measure import BenchError
-from bench.mutation import Change, Mutation, built_ahead, draw, from_json, judge, mutations
+from bench.mutation import Change, Mutation, draw, from_json, judge, mutations
 from farm.bisect.values import Build, Run, Seen
 from farm.repro.reached import Reached
-from tests.unit.host.owners import eventually
 
 PATH = "drivers/md/dm-crypt.c"
 TEXT = """struct crypt_config {
@@ -72,8 +71,8 @@ def test_what_is_drawn_comes_with_testcases_that_reach_it_and_a_seed_repeats_it(
     reached.add("test_b.py::test_b", ["crypt_ctr"], ["data / luks2"], "6.12")
     first, second = (list(draw({PATH: TEXT}, reached, 3, 1)) for _ in range(2))
     assert first == second
-    assert {tuple(chosen) for _, chosen in first} == {("test_a.py::test_a",)}
-    drawn = {(one.function, one.what) for one, _ in first}
+    assert {one.testcases for one in first} == {("test_a.py::test_a",)}
+    drawn = {(one.mutation.function, one.mutation.what) for one in first}
     assert drawn == {(one.function, one.what) for one in mutations(PATH, TEXT, reached.known)}
 
 
@@ -82,7 +81,7 @@ def test_each_stack_on_which_a_testcase_reaches_it_has_its_chance() -> None:
     for mode, functions in (("x", ["crypt_map"]), ("y", ["crypt_map", "crypt_ctr"]), ("z", ["crypt_ctr"])):
         reached.add(f"test_a.py::test_a[{mode}]", functions, ["data / crypt"], "6.12")
     reached.add("test_b.py::test_b", ["bio_endio"], ["data"], "6.12")
-    chosen = {one for seed in range(9) for _, some in draw({PATH: TEXT}, reached, seed, 3) for one in some}
+    chosen = {one for seed in range(9) for some in draw({PATH: TEXT}, reached, seed, 3) for one in some.testcases}
     assert chosen == {"test_a.py::test_a[x]", "test_a.py::test_a[y]"}
 
 
@@ -91,8 +90,8 @@ def test_everywhere_there_are_functions_that_nobody_is_known_to_reach() -> None:
     reached.add("test_a.py::test_a", ["crypt_map"], ["data / crypt"], "6.12")
     reached.add("test_b.py::test_b", ["zswap_store"], ["swap / swap"], "6.12")
     drawn = list(draw({PATH: TEXT}, reached, 3, 1, everywhere=True))
-    assert {one.function for one, _ in drawn} == {"crypt_map", "crypt_other"}
-    assert {tuple(chosen) for _, chosen in drawn} == {("test_a.py::test_a",)}
+    assert {one.mutation.function for one in drawn} == {"crypt_map", "crypt_other"}
+    assert {one.testcases for one in drawn} == {("test_a.py::test_a",)}
 
 
 def answers(seen: dict[str, Seen]) -> Callable[[str], Run]:
@@ -112,22 +111,7 @@ def test_it_counts_as_noticed_by_the_first_testcase_that_fails(
 ) -> None:
     row = judge(Change("0001", ONE, tuple(seen)), Build("changed"), answers(seen), "unmodified")
     assert (row.result, row.testcase, row.passed) == (result, testcase, passed)
-    assert from_json(row.to_json()) == row
-
-
-def test_the_next_change_is_built_while_one_is_asked() -> None:
-    begun: list[str] = []
-
-    def build(change: Change) -> Build:
-        begun.append(change.name)
-        return Build(f"kernel {change.name}")
-
-    changes = [Change(name, ONE, ()) for name in "abc"]
-    with ThreadPoolExecutor(1) as pool:
-        pairs = built_ahead(pool, build, iter(changes))
-        assert next(pairs) == (changes[0], Build("kernel a"))
-        assert eventually(lambda: begun == ["a", "b"])
-        assert [change.name for change, _ in pairs] == ["b", "c"]
+    assert from_json(asdict(row)) == row
 
 
 def test_what_makes_no_difference_or_does_not_compile_is_not_run() -> None:
