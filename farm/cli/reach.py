@@ -35,8 +35,8 @@ def command(testcases: Sequence[str], *, runs: tuple[Path, ...], output: Path | 
     """Measure which functions of the kernel testcases reach, for the order in which `farm repro` proposes them.
 
     The emulator writes down what it translates, so any kernel that the farm builds will do. What was measured before of
-    other testcases stays. Without TESTCASE all of the farm's own are measured, which takes a while. Workloads last 3 s each
-    unless --duration says otherwise.
+    other testcases stays. Without TESTCASE all of the farm's own are measured, which takes a while. Workloads
+    last 3 s each unless --duration says otherwise.
 
     \b
     Example: farm reach test_luks2.py
