@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,14 +33,18 @@ class Proposal:
 
 
 def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence[str]] | None = None) -> list[Proposal]:
-    """Proposals, best first: of every testcase function its best parameters."""
+    """Proposals, best first: of every testcase function its best parameters.
+
+    Of testcases that fit alike the one with the most stacks comes first: a load for many stacks can be run on a smaller
+    one. Of parameters that fit alike, those whose stacks no better proposal has: two chances on one stack are one.
+    """
     rarity = _rarity(reached)
     wanted = _wanted(report, reached, rarity)
     stacks = _stack_words(report, reached)
     unsaid = {word for one in CONCEPTS for word in one.stack} - {
         word for subject in report.subjects for word in subject.stack}
     total = sum(wanted.values()) + sum(stacks.values())
-    best: dict[str, Proposal] = {}
+    proposals: list[Proposal] = []
     for testcase, functions in reached.functions.items():
         text = " / ".join(reached.stacks[testcase])
         hits = {name: weight for name, weight in wanted.items() if name in functions}
@@ -47,13 +52,31 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
         score = sum(hits.values()) + sum(words.values())
         share = score / total if total else 0.0
         named = sorted(hits, key=lambda name: (-hits[name], name))[:4]
-        place = testcase.partition("[")[0]
-        proposal = Proposal(
-            testcase, reached.stacks[testcase], share, share * _UNSAID ** sum(_has(text, word) for word in unsaid),
-            (*named, *words), _flavor(report, (flavors or {}).get(place, ())))
-        if share > 0 and (place not in best or best[place].fit < proposal.fit):
-            best[place] = proposal
-    return sorted(best.values(), key=lambda one: (-one.fit, one.testcase))
+        if share > 0:
+            proposals.append(Proposal(
+                testcase, reached.stacks[testcase], share, share * _UNSAID ** sum(_has(text, word) for word in unsaid),
+                (*named, *words), _flavor(report, (flavors or {}).get(_function(testcase), ()))))
+    variants = Counter(map(_function, reached.functions))
+    return _one_of_each(sorted(
+        proposals, key=lambda one: (-one.fit, -variants[_function(one.testcase)], one.testcase)))
+
+
+def _one_of_each(proposals: Iterable[Proposal]) -> list[Proposal]:
+    """Of every testcase function one of its best, in the order given."""
+    best: dict[str, list[Proposal]] = {}
+    for one in proposals:
+        alike = best.setdefault(_function(one.testcase), [one])
+        if one is not alike[0] and one.fit == alike[0].fit:
+            alike.append(one)
+    chosen: list[Proposal] = []
+    for alike in best.values():
+        taken = {one.stacks for one in chosen}
+        chosen.append(next((one for one in alike if one.stacks not in taken), alike[0]))
+    return chosen
+
+
+def _function(testcase: str) -> str:
+    return testcase.partition("[")[0]
 
 
 def _flavor(report: Understanding, possible: Iterable[str]) -> str:

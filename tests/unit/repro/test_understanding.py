@@ -96,6 +96,25 @@ def test_of_two_that_reach_the_same_the_one_without_layers_of_its_own_comes_firs
     assert order.index("a.py::test_a") < order.index("b.py::test_b")
 
 
+def test_of_parameters_that_fit_alike_those_on_another_stack_are_proposed():
+    cells = {f"{place}[{mode}]": (f"data / crypt:{mode}",) for place in ("a.py::test_a", "b.py::test_b")
+             for mode in ("same_cpu_crypt", "submit_from_crypt_cpus")}
+    functions = {"c.py::test_plain": MEASURED.functions["c.py::test_plain"],
+                 **dict.fromkeys(cells, MEASURED.functions["a.py::test_crypt[y]"])}
+    reached = Reached(functions, {"c.py::test_plain": ("data",), **cells}, dict.fromkeys(functions, "6.12"))
+    assert [one.testcase for one in rank(understand(OOPS, reached.known), reached)] == [
+        "a.py::test_a[same_cpu_crypt]", "b.py::test_b[submit_from_crypt_cpus]"]
+
+
+def test_of_testcases_that_fit_alike_the_one_for_many_stacks_comes_first():
+    known = MEASURED.functions["a.py::test_crypt[y]"]
+    functions = {"c.py::test_plain": MEASURED.functions["c.py::test_plain"], "a.py::test_one": known,
+                 "z.py::test_many[a]": known, "z.py::test_many[b]": known}
+    reached = Reached(functions, dict.fromkeys(functions, ("data / crypt",)), dict.fromkeys(functions, "6.12"))
+    assert [one.testcase for one in rank(understand(OOPS, reached.known), reached)] == [
+        "z.py::test_many[a]", "a.py::test_one"]
+
+
 def test_of_a_patch_the_function_counts_in_which_it_changes_something():
     patch = "@@ -10 +10 @@ static int zswap_store(struct folio *folio)\n-\tgoto put_pool;\n+\tgoto out;\n"
     assert [one.testcase for one in rank(understand(patch, MEASURED.known), MEASURED)] == ["b.py::test_zswap"]
