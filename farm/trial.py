@@ -105,6 +105,8 @@ class CellResult:
     findings: tuple[Finding, ...] = ()
     # Seconds from the start of the load until the failure was known; None where it did not fail under one.
     latency: float | None = None
+    # Virtual CPUs of its guest; 0 for a testcase that never became a cell.
+    cpus: int = 0
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -133,7 +135,8 @@ def _cell(row: dict[str, Any]) -> CellResult:
         testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
         ready=bool(about.get("ready")), cause=cause_from_json(about.get("cause")),
         findings=tuple(_finding(one) for one in about.get("findings", ()) if not one["suppressed"]),
-        latency=about.get("durations", {}).get("detection"))
+        latency=about.get("durations", {}).get("detection"),
+        cpus=about.get("cell", {}).get("machine", {}).get("cpus", 0))
 
 
 def _finding(value: dict[str, Any]) -> Finding:

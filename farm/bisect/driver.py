@@ -68,9 +68,9 @@ class Driver:
         """All runs so far."""
         return Evidence(self._history, tuple(self.journal.runs), self._settings.fix)
 
-    def again(self, commit: str) -> None:
-        """Run a revision once more, while the answer is tested."""
-        self._examiner.again(commit)
+    def again(self, commit: str, most: int) -> None:
+        """Run a revision once more, or up to `most` times at once, while the answer is tested."""
+        self._examiner.again(commit, most)
 
     # -- the search
 
@@ -90,7 +90,8 @@ class Driver:
             if sure < wanted and target and not self._settings.runs:
                 target = self._buggy if self._rate_in_doubt(evidence) else target
                 self._progress.doubt(now.culprits, sure, target)
-                self._examiner.again(target)
+                self._examiner.again(target, strategy.runs_until_sure(
+                    now.culprits, evidence, target, wanted, self._examiner.at_once))
                 continue
             proof = prove(now.culprits, evidence)
             if proof.confirmed is not False or now.culprits == failed or not target or self._settings.runs:

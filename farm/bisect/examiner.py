@@ -4,6 +4,7 @@ Whoever searches, among revisions or among configurations, decides what to exami
 name: the id of a commit, or the digest of a configuration.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -12,8 +13,9 @@ from farm.bisect import statistics, strategy
 from farm.bisect.builds import Builds
 from farm.bisect.judge import Judge, of_build
 from farm.bisect.progress import Progress
-from farm.bisect.state import Journal, Step
+from farm.bisect.state import Journal, Step, seen_by
 from farm.bisect.statistics import Rate
+from farm.bisect.together import together
 from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
@@ -36,6 +38,7 @@ class Examiner:
         self.coming: Sequence[str] = ()
         # What is judged beside others and was made superfluous by an answer.
         self.dropped: set[str] = set()
+        self._recording = threading.Lock()
 
     def __enter__(self) -> "Examiner":
         self._builds = Builds(self._judge, self._progress.meanwhile)
@@ -72,14 +75,16 @@ class Examiner:
         while True:
             runs = self.runs_of(name)
             rate = self._rate() if self.journal.symptom else Rate(0, len(runs))
-            enough = len(runs) >= (self._settings.runs or statistics.MOST)
+            most = self._settings.runs or statistics.MOST
+            enough = len(runs) >= most
             if rate.seen and (rate.settled or enough):
                 break
             if rate.hopeless or enough:
                 raise UserError(self.misbehaves(name, "does not show the bug"))
-            run = self.observe(name)
-            if run.seen in (Seen.NO_BUILD, Seen.UNASKED):
-                raise UserError(self.misbehaves(name, "cannot be judged", [run]))
+            # Those that it takes whatever they show.
+            seen = self.observe(name, min(statistics.ENOUGH - rate.seen, most - len(runs)))
+            if odd := [run for run in seen if run.seen in (Seen.NO_BUILD, Seen.UNASKED)]:
+                raise UserError(self.misbehaves(name, "cannot be judged", odd))
             self._reconsider(name)
         symptom = self.journal.symptom
         assert symptom is not None
@@ -122,31 +127,46 @@ class Examiner:
             if conclusion is not None:
                 self.answer(name, conclusion)
                 return conclusion
-            if self.observe(name).seen is Seen.STOPPED:
+            seen = self.observe(name, strategy.lacking(self.runs_of(name), needed))
+            if any(run.seen is Seen.STOPPED for run in seen):
                 return None
 
-    def again(self, name: str) -> None:
-        """Run it once more: what it shows decides whether the result is the right one."""
-        run = self.observe(name)
+    def again(self, name: str, most: int = 1) -> None:
+        """Run it once more, or up to `most` times at once: what it shows decides whether the result stands."""
+        seen = self.observe(name, most)
         if name == self._buggy:
             return  # it has its answer; how often the bug shows was asked
-        if run.seen is Seen.BUG:
+        if bugs := [run for run in seen if run.seen is Seen.BUG]:
             if name in self._ends:
                 raise UserError(self.misbehaves(name, "should be free of the bug and is not"))
-            self.answer(name, strategy.Conclusion(Answer.BUG, run.title))
-        elif run.seen is not Seen.NO_BUG:
+            self.answer(name, strategy.Conclusion(Answer.BUG, bugs[0].title))
+        elif any(run.seen is not Seen.NO_BUG for run in seen):
             conclusion = strategy.conclude(self.runs_of(name), needed=1)
             if conclusion is not None and conclusion.answer is Answer.SKIP:
                 self.answer(name, conclusion)
 
-    def observe(self, name: str) -> Run:
-        """Run it once, and write down what was seen. Raises InfrastructureError in the end."""
+    @property
+    def at_once(self) -> int:
+        """How many runs of one of them go on at the same time; the host is shared by those that are judged at once."""
+        return max(1, self._judge.at_once // self._settings.jobs)
+
+    def observe(self, name: str, most: int) -> list[Run]:
+        """Run it, up to `most` times at once as the host has room, and write down what was seen.
+
+        Raises InfrastructureError in the end.
+        """
+        build = self._build(name)
+        self._builds.ahead(self.coming)  # now that nobody waits for a build
+        count = 1 if of_build(name, build, self.journal.symptom) else min(most, self.at_once)
+        if name not in self.dropped:
+            self._progress.judging(name, len(self.runs_of(name)) + 1, count)
+        return together(count, lambda: self._observe(name), self.stop)
+
+    def _observe(self, name: str) -> Run:
         for attempt in range(1, strategy.HOST_FAILURES + 1):
             build = self._build(name)
-            self._builds.ahead(self.coming)  # now that nobody waits for a build
             if name in self.dropped:
                 return Run(name, Seen.STOPPED)
-            self._progress.judging(name, len(self.runs_of(name)) + 1)
             run = of_build(name, build, self.journal.symptom) or self._judge.run(name, build, self.journal.symptom)
             if run.seen is Seen.STOPPED:
                 return run
@@ -175,13 +195,16 @@ class Examiner:
             "Nothing is lost: `farm bisect resume` goes on from here.")
 
     def _record(self, run: Run) -> Run:
-        symptom = self.journal.symptom
-        if symptom is None and run.commit == self._buggy and run.cause and run.seen in _FAILED:
-            self._search_for(self._symptom(run, run.cause))
-            run = replace(run, seen=Seen.BUG)
-        self.journal.add_run(run)
-        self._progress.ran(run)
-        return run
+        with self._recording:
+            symptom = self.journal.symptom
+            if symptom is None and run.commit == self._buggy and run.cause and run.seen in _FAILED:
+                self._search_for(self._symptom(run, run.cause))
+                run = replace(run, seen=Seen.BUG)
+            elif symptom is not None:
+                run = seen_by(symptom, run)  # it may have begun before that was known
+            self.journal.add_run(run)
+            self._progress.ran(run)
+            return run
 
     def _symptom(self, run: Run, cause: Cause) -> Symptom:
         return Symptom(cause.kind, run.title or cause.title, cause.function, cause.signature, self._settings.match)

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from farm.bisect.builds import Builder
 from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import BuildError, UserError
+from farm.host.capacity import measure
 from farm.model import REQUEST_REFUSED, UNFIT, Verdict
 from farm.verdict import cause_of
 
@@ -26,11 +28,15 @@ BUILD_KIND = "build"
 class Judge(Builder, Protocol):
     """Whoever can say what a revision shows."""
 
+    @property
+    def at_once(self) -> int:
+        """How many runs of a revision go on at the same time without one waiting for the other."""
+
     def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
         """Run the testcases once. Before the failure that is searched is known, every failure is it."""
 
     def stop_run(self, commit: str) -> None:
-        """End the run of that revision."""
+        """End the runs of that revision."""
 
     def close(self) -> None:
         """End whatever runs; nothing starts any more."""
@@ -90,10 +96,18 @@ class FarmJudge:
         """With `boots`, a kernel that does not boot has no bug unless that is the failure that is searched."""
         self._subject, self._directory, self._boots = subject, directory, boots
         self._lock = threading.Lock()
-        self._commands: dict[tuple[str, str], trial.Command] = {}
+        # `build` or `run`, commit, and a number that tells those apart that go on at the same time.
+        self._commands: dict[tuple[str, str, int], trial.Command] = {}
+        # Of the largest guest of a run; 0 until one has ended.
+        self._guest_cpus = 0
         self._over = False
         for name in ("logs", "runs"):
             (directory / name).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def at_once(self) -> int:
+        """As many as the host has CPUs for; the first run has to tell how large its guests are."""
+        return max(1, measure().cpus // self._guest_cpus) if self._guest_cpus else 1
 
     def build(self, commit: str, *, ahead: bool = False) -> Build:
         kernel = self._subject.kernel(commit)
@@ -121,6 +135,7 @@ class FarmJudge:
             raise UserError(ended.said)
         # Before the failure that is searched is known, every failure is it.
         cells = trial.cells(ended)
+        self._guest_cpus = max([self._guest_cpus, *(cell.cpus for cell in cells)])
         shown = told(ended, cells, symptom.covers if symptom else lambda _: True,
                      booted=self._boots and symptom is None)
         where = next((cell.directory for cell in cells if cell.directory), None)
@@ -128,10 +143,10 @@ class FarmJudge:
         return Run(commit, shown.seen, shown.title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
 
     def stop_build(self, commit: str) -> None:
-        self._stop(("build", commit))
+        self._stop("build", commit)
 
     def stop_run(self, commit: str) -> None:
-        self._stop(("run", commit))
+        self._stop("run", commit)
 
     def close(self) -> None:
         with self._lock:
@@ -141,21 +156,23 @@ class FarmJudge:
             command.stop()
 
     def _farm(self, what: str, commit: str, arguments: Sequence[str], nice: int = 0) -> trial.Ended | None:
-        log = self._directory / "logs" / f"{what}-{commit[:12]}.log"
         with self._lock:
             if self._over:
                 return None
-            command = self._commands[what, commit] = trial.Command(arguments, log, nice=nice)
+            number = next(one for one in count(1) if (what, commit, one) not in self._commands)
+            # A log of its own: what a command said last must be its own words.
+            log = self._directory / "logs" / f"{what}-{commit[:12]}{f'-{number}' if number > 1 else ''}.log"
+            command = self._commands[what, commit, number] = trial.Command(arguments, log, nice=nice)
         try:
             return command.wait()
         finally:
             with self._lock:
-                del self._commands[what, commit]
+                del self._commands[what, commit, number]
 
-    def _stop(self, which: tuple[str, str]) -> None:
+    def _stop(self, what: str, commit: str) -> None:
         with self._lock:
-            command = self._commands.get(which)
-        if command:
+            commands = [command for key, command in self._commands.items() if key[:2] == (what, commit)]
+        for command in commands:
             command.stop()
 
 

@@ -57,8 +57,9 @@ class Progress:
         """What is waited for."""
         self._say(f"building {self.name(name)}")
 
-    def judging(self, name: str, number: int) -> None:
-        again = f", run {number}" if number > 1 else ""
+    def judging(self, name: str, number: int, count: int) -> None:
+        """Its run of that number begins, or so many from there on at once."""
+        again = f", runs {number} to {number + count - 1}" if count > 1 else f", run {number}" if number > 1 else ""
         self._say(f"judging {self.name(name)}{again}")
 
     def meanwhile(self, name: str) -> None:

@@ -8,6 +8,7 @@ from farm.bisect import strategy
 from farm.bisect.history import Evidence
 from farm.bisect.judge import Judge, of_build
 from farm.bisect.state import Journal
+from farm.bisect.together import together
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError
 from farm.guest.shell import visible
@@ -74,19 +75,31 @@ class Prover:
         failures = 0
         while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
             build = build or judge.build(onto, ahead=False)
-            symptom = self._journal.symptom
-            run = of_build(onto, build, symptom) or judge.run(onto, build, symptom)
-            if run.seen in (Seen.HOST, Seen.STOPPED):
+            seen = self._some(judge, culprit, onto, build, needed)
+            failed = next((run for run in seen if run.seen in (Seen.HOST, Seen.STOPPED)), None)
+            if failed is not None:
                 failures += 1
                 if failures == strategy.HOST_FAILURES:
                     raise InfrastructureError(
-                        f"the answer could not be tested: {run.title}\n`farm bisect resume` tries again.")
-                self._say(f"    the host failed (attempt {failures}): {visible(run.title)}")
+                        f"the answer could not be tested: {failed.title}\n`farm bisect resume` tries again.")
+                self._say(f"    the host failed (attempt {failures}): {visible(failed.title)}")
                 build = None
-                continue
-            self._journal.add_proof(replace(run, commit=culprit))
-            self._say(f"    {run.seen.value}" + (f": {visible(run.title)}" if run.seen is not Seen.NO_BUG else ""))
         return self._proof(culprit, onto, conclusion)
+
+    def _some(self, judge: Judge, culprit: str, onto: str, build: Build, needed: int) -> list[Run]:
+        """Runs that are certainly needed, as many at once as the host has room for."""
+        symptom = self._journal.symptom
+        alone = of_build(onto, build, symptom)
+
+        def once() -> Run:
+            run = alone or judge.run(onto, build, symptom)
+            if run.seen not in (Seen.HOST, Seen.STOPPED):
+                self._journal.add_proof(replace(run, commit=culprit))
+                self._say(f"    {run.seen.value}" + (f": {visible(run.title)}" if run.seen is not Seen.NO_BUG else ""))
+            return run
+
+        count = 1 if alone else min(judge.at_once, strategy.lacking(self._runs(culprit), needed))
+        return together(count, once, judge.close)
 
     def _runs(self, culprit: str) -> list[Run]:
         return [run for run in self._journal.proofs if run.commit == culprit]
@@ -107,8 +120,8 @@ class Prover:
 class Comparer:
     """The test that needs no revert: the culprit and the revisions before it are run once more."""
 
-    def __init__(self, look: Callable[[], Evidence], again: Callable[[str], None], settings: Settings) -> None:
-        """`look` tells what was seen so far, `again` runs a revision once."""
+    def __init__(self, look: Callable[[], Evidence], again: Callable[[str, int], None], settings: Settings) -> None:
+        """`look` tells what was seen so far, `again` runs a revision, up to so many times at once."""
         self._look, self._again, self._settings = look, again, settings
 
     def prove(self, culprit: str, why: str) -> Proof:
@@ -123,14 +136,16 @@ class Comparer:
     def _behaves(self, one: str, *, buggy: bool) -> bool | None:
         """Whether a revision shows the bug, or does not, as it should; None when that could not be seen."""
         needed = max(self._settings.runs or self._look().rate.runs(TOLERANCE), _TWICE)
-        for attempt in range(needed + 1):
+        most = len(self._runs(one)) + needed
+        for _ in range(needed + 1):
             seen = [run.seen for run in self._runs(one)]
             if Seen.BUG in seen and not buggy:
                 return False
-            if seen.count(Seen.BUG) >= _TWICE if buggy else seen.count(Seen.NO_BUG) >= needed:
+            lacks = _TWICE - seen.count(Seen.BUG) if buggy else needed - seen.count(Seen.NO_BUG)
+            if lacks <= 0:
                 return True
-            if attempt < needed:
-                self._again(one)
+            if len(seen) < most:
+                self._again(one, min(lacks, most - len(seen)))
         return None
 
     def _runs(self, one: str) -> list[Run]:

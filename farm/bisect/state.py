@@ -61,7 +61,7 @@ class Journal:
 
     def _search_for(self, symptom: Symptom) -> None:
         self.symptom = symptom
-        self.runs = [_seen_by(symptom, run) for run in self.runs]
+        self.runs = [seen_by(symptom, run) for run in self.runs]
 
     def _answer(self, step: Step) -> None:
         self.steps.pop(step.commit, None)  # the latest stands last
@@ -91,7 +91,7 @@ class Journal:
                 self._search_for(Symptom(**value))
 
 
-def _seen_by(symptom: Symptom, run: Run) -> Run:
+def seen_by(symptom: Symptom, run: Run) -> Run:
     """A run as one who searches that failure sees it."""
     if run.cause is None or run.seen not in (Seen.BUG, Seen.OTHER, Seen.NO_BOOT):
         return run

@@ -1,7 +1,7 @@
 """What to conclude and what to ask next. Pure: runs in, decisions out."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.bisect.history import BEYOND, Evidence, History
 from farm.bisect.state import Step
@@ -44,6 +44,12 @@ def conclude(runs: Iterable[Run], needed: int) -> Conclusion | None:
         last = next(run for run in reversed(listed) if run.seen in _UNDECIDED)
         return Conclusion(Answer.SKIP, f"{last.seen.value}: {last.title}")
     return None
+
+
+def lacking(runs: Iterable[Run], needed: int) -> int:
+    """How many more runs a revision takes before it can count as free of the bug; at least one."""
+    seen = [run.seen for run in runs]
+    return max(1, max(needed, sum(one in _UNDECIDED for one in seen) + 1) - seen.count(Seen.NO_BUG))
 
 
 def tally(runs: Iterable[Run], *, others: bool = False) -> str:
@@ -107,6 +113,13 @@ def doubtful(culprits: Sequence[str], evidence: Evidence, steps: Mapping[str, St
     runs = [run.commit for run in evidence.runs]
     useful = {commit: share for commit, share in gain.items() if share > 0 and runs.count(commit) < MOST}
     return max(useful, key=lambda commit: useful[commit], default="")
+
+
+def runs_until_sure(culprits: Sequence[str], evidence: Evidence, commit: str, wanted: float, most: int) -> int:
+    """How many runs of a revision without the bug make the confidence what is wanted: at least one, `most` at most."""
+    clean = Run(commit, Seen.NO_BUG)
+    return next((count for count in range(1, most) if confidence(
+        culprits, replace(evidence, runs=(*evidence.runs, *[clean] * count))) >= wanted), most)
 
 
 def share_with_bug(commit: str, evidence: Evidence) -> float:

@@ -163,7 +163,7 @@ class ConfigDriver:
         needed = self._settings.runs or self.rate.runs(TOLERANCE)
         # More runs than a step takes: this one is no step that a later one would mend.
         while self._answer(name) is Answer.NO_BUG and self._clean_runs(name) < needed:
-            self._examiner.again(name)
+            self._examiner.again(name, needed - self._clean_runs(name))
         answer, runs = self._answer(name), strategy.tally(self._examiner.runs_of(name))
         if answer is Answer.NO_BUG:
             luck = self.rate.miss(self._clean_runs(name))

@@ -43,10 +43,12 @@ class World:
 class KnowingJudge:
     """Answers from the world; counts what it was asked, and may die at the n-th run."""
 
-    def __init__(self, world: World, seed: int, die_at: int = 0, without: str = "") -> None:
+    def __init__(self, world: World, seed: int, die_at: int = 0, without: str = "", at_once: int = 1) -> None:
+        self.at_once = at_once
         # The commit that is reverted.
         self.without = without
-        self.world, self.random, self.die_at = world, random.Random(seed), die_at
+        self.world, self.seed, self.die_at = world, seed, die_at
+        self.lock = threading.Lock()
         # Commit -> how many of its runs miss the bug by luck.
         self.lucky: dict[str, int] = {}
         # Commit -> what its runs show, one after the other, before anything else.
@@ -54,7 +56,9 @@ class KnowingJudge:
         # Commit with the bug -> how many of its runs show it by chance.
         self.sure: dict[str, int] = {}
         self.builds: list[str] = []
+        # Those that began, and those that came to an end.
         self.runs: list[str] = []
+        self.ended: list[str] = []
         self.containing = set(subprocess.run(
             ["git", f"--git-dir={world.repository}", "rev-list", "--ancestry-path", f"{world.culprit}..refs/heads/all"],
             check=True, capture_output=True, text=True).stdout.split()) | {world.culprit}
@@ -72,15 +76,23 @@ class KnowingJudge:
         return f"kernel {self.world.commits[index]}"
 
     def run(self, commit, build, symptom):
+        with self.lock:
+            return self._run(commit, build)
+
+    def _run(self, commit, build):
         self.runs.append(commit)
         if len(self.runs) == self.die_at:
             raise KeyboardInterrupt
+        self.ended.append(commit)
         script = self.script.get(commit)
         seen = script.pop(0) if script else self.world.special.get(commit)
         if seen is None:
             has = (commit in self.containing and self.without != self.world.culprit) is not self.world.fix
-            has = has and self.runs.count(commit) > self.lucky.get(commit, 0)
-            shows = self.random.random() < self.world.rate or self.runs.count(commit) <= self.sure.get(commit, 0)
+            number = self.runs.count(commit)
+            has = has and number > self.lucky.get(commit, 0)
+            # In whichever order revisions are run, each has the same luck.
+            chance = random.Random(f"{self.seed} {commit} {number}").random()
+            shows = chance < self.world.rate or number <= self.sure.get(commit, 0)
             seen = Seen.BUG if has and shows else Seen.NO_BUG
         cause = {Seen.BUG: PANIC, Seen.OTHER: Cause("warning", "WARNING in g", "g", "t"),
                  Seen.UNASKED: Cause("user", "this kernel has no such stack")}.get(seen)
@@ -167,7 +179,7 @@ def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Setting
             return Proof(None, "more than one")
         if not reverts:
             return Comparer(lambda: driver.evidence, driver.again, settings).prove(culprits[0], "No revert.")
-        without = KnowingJudge(world, len(judge.runs), without=culprits[0])
+        without = KnowingJudge(world, len(judge.runs), without=culprits[0], at_once=judge.at_once)
         return Prover(journal, evidence, settings, say).prove(without, culprits[0])
 
     driver = Driver(judge, GitBisect(directory, old, new, settings), history, journal,

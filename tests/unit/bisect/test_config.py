@@ -58,6 +58,8 @@ class Tools:
 class Judge:
     """Shows the bug on every configuration that has all the options of a cause."""
 
+    at_once = 1
+
     def __init__(self, directory, causes, *, rate=1.0, seed=1, die_at=0, special=lambda symbols: None):
         self.directory, self.causes, self.rate, self.special = directory, causes, rate, special
         self.random, self.die_at, self.builds, self.runs = random.Random(seed), die_at, [], []

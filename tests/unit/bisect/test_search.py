@@ -21,10 +21,10 @@ def line(directory, length, culprit, **changes):
     return World(directory / "user.git", commits, commits[culprit], **changes)
 
 
-def found(directory, seed, *, rate=1.0, fix=False, jobs=1):
+def found(directory, seed, *, rate=1.0, fix=False, jobs=1, at_once=1):
     """Whether the search in a random history named the right commit, and how many runs it took."""
     world = random_world(directory / str(seed), seed, rate=rate, fix=fix)
-    judge = KnowingJudge(world, seed)
+    judge = KnowingJudge(world, seed, at_once=at_once)
     verdict = bisect(world, directory / str(seed) / "bisection", judge, Settings(fix=fix, jobs=jobs))
     return verdict.culprits == (world.culprit,), len(judge.runs), verdict
 
@@ -54,6 +54,53 @@ def test_the_commit_that_mended_a_bug(tmp_path, rate):
 
 def test_several_at_once_find_the_same(tmp_path):
     assert all(right for right, _, _ in many(tmp_path, range(4), jobs=3))
+
+
+def test_runs_that_are_certainly_needed_go_on_at_the_same_time(tmp_path):
+    world = line(tmp_path, 4, 2)
+    judge = KnowingJudge(world, 1, at_once=3)
+    run, gates = judge.run, {commit: threading.Barrier(3) for commit in world.commits}
+
+    def running(commit, build, symptom):
+        gates[commit].wait(20)
+        return run(commit, build, symptom)
+
+    judge.run = running
+    assert bisect(world, tmp_path / "b", judge, Settings(runs=3)).culprits == (world.culprit,)
+    said = (tmp_path / "b/said.txt").read_text()
+    assert f"judging {world.commits[0][:12]} commit 0, runs 1 to 3\n" in said
+
+
+def test_a_bug_that_shows_leaves_the_runs_beside_it_alone(tmp_path):
+    """Else the runs that miss it, which take longer, would be left out, and it would seem to show more often."""
+    world = line(tmp_path, 4, 1, rate=0.4)
+    judge = KnowingJudge(world, 1, at_once=3)
+    middle = world.commits[2]
+    judge.script = {world.commits[-1]: [Seen.BUG, Seen.NO_BUG, Seen.NO_BUG, Seen.BUG, Seen.NO_BUG, Seen.BUG],
+                    middle: [Seen.NO_BUG, Seen.BUG, Seen.NO_BUG]}
+    bisect(world, tmp_path / "b", judge)
+    shown = [run.seen for run in Journal(tmp_path / "b").runs if run.commit == middle]
+    assert (shown.count(Seen.BUG), shown.count(Seen.NO_BUG)) == (1, 2)
+
+
+def test_another_failure_beside_the_first_sight_of_the_bug_is_not_taken_for_it(tmp_path):
+    world = line(tmp_path, 4, 2)
+    judge = KnowingJudge(world, 1, at_once=3)
+    both, run = threading.Barrier(3), judge.run
+
+    def running(commit, build, symptom):
+        if symptom is not None or commit != world.commits[-1]:
+            return run(commit, build, symptom)
+        place = both.wait(20)  # all three begin before anything is known
+        cause = Cause("warning", "WARNING in g", "g", "t") if place == 0 else PANIC
+        return Run(commit, Seen.BUG, cause.title, cause, build.digest)
+
+    judge.run = running
+    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
+    journal = Journal(tmp_path / "b")
+    assert journal.symptom.kind == "panic"
+    at_end = [run.seen for run in journal.runs if run.commit == world.commits[-1]]
+    assert (at_end.count(Seen.OTHER), at_end.count(Seen.BUG)) == (1, 3)
 
 
 def test_three_at_once_cut_what_is_left_into_four(tmp_path):
@@ -129,22 +176,21 @@ def test_a_cluster_around_the_culprit_is_named_whole(tmp_path):
     assert verdict.proof.confirmed is None
 
 
-@pytest.mark.parametrize(("rate", "jobs"), [(1.0, 1), (0.4, 1), (1.0, 3)])
-def test_it_goes_on_after_every_interruption_and_repeats_nothing(tmp_path, rate, jobs):
+@pytest.mark.parametrize(("rate", "jobs", "at_once"), [(1.0, 1, 1), (0.4, 1, 1), (0.4, 1, 3), (1.0, 3, 1)])
+def test_it_goes_on_after_every_interruption_and_repeats_nothing(tmp_path, rate, jobs, at_once):
     world = line(tmp_path, 40, 27, rate=rate)
     runs, settings = [], Settings(jobs=jobs)
     for attempt in range(100):
-        judge = KnowingJudge(world, attempt, die_at=random.Random(attempt).randint(2, 4))
+        judge = KnowingJudge(world, attempt, die_at=random.Random(attempt).randint(2, 4), at_once=at_once)
         try:
             verdict = bisect(world, tmp_path / "b", judge, settings)
             break
         except KeyboardInterrupt:
-            runs += judge.runs[:-1] if jobs == 1 else []
+            runs += judge.ended
     assert verdict.culprits == (world.culprit,)
     journal = Journal(tmp_path / "b")
-    if jobs == 1:
-        recorded = [run.commit for run in journal.runs]
-        assert recorded == [*runs, *judge.runs]
+    recorded = [run.commit for run in journal.runs if not run.copy]
+    assert sorted(recorded) == sorted([*runs, *judge.ended])
     if rate == 1.0:
         inner = [run.commit for run in journal.runs[:-3] if run.commit not in (world.commits[0], world.commits[-1])]
         assert len(inner) == len(set(inner)) or jobs > 1

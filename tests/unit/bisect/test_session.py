@@ -198,6 +198,8 @@ def test_what_cannot_be_reverted_makes_no_patch(user_tree, tmp_path):
 class Scripted:
     """A judge whose runs show one thing after the other."""
 
+    at_once = 1
+
     def __init__(self, *seen: Seen) -> None:
         self._seen, self.builds = iter(seen), 0
 
@@ -207,6 +209,9 @@ class Scripted:
 
     def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
         return Run(commit, next(self._seen), "no room")
+
+    def close(self) -> None:
+        pass
 
 
 def test_a_host_that_fails_once_does_not_end_the_test_of_the_answer(tmp_path):
