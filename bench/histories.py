@@ -47,7 +47,8 @@ def name_of(mutant: Mutant, percent: int, seed: int, *, fix: bool) -> str:
 
 
 def bisect(
-    directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float, fix: bool = False,
+    directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float, machine: str = "",
+    fix: bool = False,
 ) -> dict[str, Any]:
     """Bisect one history, or go on with it. Raises BenchError when the bisection itself fails."""
     name = name_of(mutant, percent, seed, fix=fix)
@@ -57,7 +58,7 @@ def bisect(
     old, new = made.commits[0], made.commits[-1]
     ends = ["--good", new, "--bad", old, "--fix"] if fix else ["--good", old, "--bad", new]
     argv = [FARM, "bisect", "--tree", str(path), *ends, "--dir", str(directory / name), "--duration", f"{duration:g}",
-            "--json", mutant.testcase]
+            *(["--machine", machine] if machine else []), "--json", mutant.testcase]
     print(f"{name}: {pasteable(argv, {})}", file=sys.stderr)
     began = time.monotonic()
     child = process.spawn(argv, stdout=subprocess.PIPE, stderr=sys.stderr.fileno())
@@ -100,6 +101,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fix", action="store_true",
                         help="the mutant stands from the start, and the commit that takes it out is searched")
     parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of each workload (default: 10)")
+    parser.add_argument("--machine", default="", metavar="TEXT",
+                        help="as farm run takes it; with cpus=1, a host of two cores runs two guests at once")
     parser.add_argument("--mutant", action="append", metavar="NAME", help="only these mutants")
     return parser.parse_args()
 
@@ -115,7 +118,7 @@ def main() -> int:
         if name_of(mutant, asked.percent, seed, fix=asked.fix) in done:
             continue
         row = bisect(directory, mutant, seed=seed, percent=asked.percent, commits=asked.commits,
-                     duration=asked.duration, fix=asked.fix)
+                     duration=asked.duration, machine=asked.machine, fix=asked.fix)
         records.append(directory / RESULTS, row)
         done[row["name"]] = row
     rows = list(done.values())

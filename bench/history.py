@@ -46,10 +46,17 @@ TROUBLES: dict[str, Callable[[str], str]] = {
     "no boot": lambda text: text + _INIT,
     "another crash": lambda text: text.replace(_CTR, _CTR + "\tWARN_ON(argc);\n"),
 }
-# The mutant that can be made to show in some boots only: where its condition and its function begin.
-_FLAKY = {"dm-crypt-null-callback": (
-    "if (test_bit(DM_CRYPT_NO_WRITE_WORKQUEUE, &cc->flags))\n\t\tskcipher_request_set_callback(ctx->r.req, 0",
-    "static int crypt_alloc_req_skcipher(")}
+# Mutants that can be made to show in some boots only: the condition, the same made rare, and where its function begins.
+_FLAKY = {
+    "dm-crypt-null-callback": (
+        "if (test_bit(DM_CRYPT_NO_WRITE_WORKQUEUE, &cc->flags))\n\t\tskcipher_request_set_callback(ctx->r.req, 0",
+        "if (crypt_farm_chance() && test_bit(DM_CRYPT_NO_WRITE_WORKQUEUE, &cc->flags))\n"
+        "\t\tskcipher_request_set_callback(ctx->r.req, 0",
+        "static int crypt_alloc_req_skcipher("),
+    "dm-crypt-vector-reused": (
+        "if (r == -EINPROGRESS)\n", "if (r == -EINPROGRESS || !crypt_farm_chance())\n",
+        "static blk_status_t crypt_convert("),
+}
 FLAKY = tuple(_FLAKY)
 _CHANCE = """static bool crypt_farm_chance(void)
 {{
@@ -201,8 +208,7 @@ def _diff(mutant: Mutant) -> str:
 
 
 def _rarely(mutant: Mutant) -> tuple[str, str, str]:
-    """The mutant's condition, the same where the bug shows in some boots only, and where its function begins."""
+    """What `_FLAKY` has for a mutant."""
     if mutant.name not in _FLAKY:
         raise BenchError(f"only {', '.join(_FLAKY)} can be made to show in some boots only, not {mutant.name}")
-    condition, function = _FLAKY[mutant.name]
-    return condition, condition.replace("if (", "if (crypt_farm_chance() && ", 1), function
+    return _FLAKY[mutant.name]
