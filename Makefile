@@ -18,10 +18,10 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help venv deps run test check bench bench-oracle bench-bisect clean force
+.PHONY: help venv deps run test check bench bench-oracle bench-bisect bench-mutation clean force
 
 help:  ## Show this list.
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' Makefile
 	@echo '  ARGS="..." is handed on, e.g.  make run ARGS="--patch fix.patch test_luks2.py"'
 	@echo '  make turns every failure into status 2; $(BIN)/farm run itself tells bad (1) from could-not-judge (125).'
 
@@ -68,6 +68,9 @@ bench-oracle: venv  ## Measure how well the console classification finds bugs.
 
 bench-bisect: venv  ## Measure farm bisect beside git bisect run (--quick: one step, --commits 16: half an hour). About an hour.
 	@$(BIN)/python -m bench.bisect $(ARGS)
+
+bench-mutation: venv  ## Measure which random changes of the kernel the testcases notice (--count N). An hour and more.
+	@$(BIN)/python -m bench.mutation $(ARGS)
 
 clean:  ## Remove what make made here; caches and run directories stay.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -10,6 +10,7 @@ What was done is kept in --dir: the same command goes on after an interruption.
 
 import argparse
 import difflib
+import json
 import random
 import re
 import sys
@@ -30,6 +31,7 @@ from farm.repro.ranking import rank
 from farm.repro.reached import Reached, load
 from farm.repro.understanding import understand
 from farm.results import records
+from farm.results.directory import write_json
 
 # What the reports are about.
 FILES = (
@@ -38,6 +40,7 @@ FILES = (
     "security/keys/request_key.c",
 )
 RESULTS = "mutations.jsonl"
+ABOUT = "mutation.json"
 UNMODIFIED = "unmodified"
 # Testcases that are run for each, as far as they are proposed.
 TESTCASES = 3
@@ -200,6 +203,7 @@ class Row:
     # Those that passed.
     passed: tuple[str, ...] = ()
 
+
 def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "mutation": Mutation(**value["mutation"]), "passed": tuple(value["passed"])})
 
@@ -228,8 +232,20 @@ def judge(change: Change, build: Build, run: Callable[[str], Run], unmodified: s
     return Row(mutation, "unnoticed" if passed else "unasked", passed=tuple(passed))
 
 
+def claim(directory: Path, asked: argparse.Namespace) -> None:
+    """Make a directory that of these options, or see that it is. Raises BenchError: rows of others would be counted."""
+    wanted = {name: value for name, value in vars(asked).items() if name not in ("dir", "count")}
+    path = directory / ABOUT
+    known = json.loads(path.read_bytes()) if path.exists() else wanted
+    if other := [f"--{name} {known.get(name)}" for name in wanted if known.get(name) != wanted[name]]:
+        raise BenchError(f"{directory} was begun with {', '.join(other)}. Choose another --dir.")
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+
+
 def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
     """Ask changes until so many count, those of an earlier command among them. Raises BenchError and FarmError."""
+    claim(directory, asked)
     repository = history.Repository(tree(directory)[0])
     texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
     kernels = Kernels(directory / "patches", asked.flavor, asked.duration)
@@ -279,7 +295,7 @@ def described(row: Row) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("bench-mutation"), metavar="DIR",
-                        help="where all is kept; another one for other options")
+                        help="where all is kept")
     parser.add_argument("--count", type=int, default=40, metavar="N", help="changes that count (default: 40)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the drawing (default: 1)")
     parser.add_argument("--testcases", type=int, default=TESTCASES, metavar="N",

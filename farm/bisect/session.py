@@ -132,6 +132,7 @@ class Session:
         except InfrastructureError as error:
             if not paths:
                 raise
+            read(repository, request.old, request.new, ())  # fails as well where it is git, or the disk, and no path
             raise UserError(f"git does not understand --path {', '.join(paths)}: {error}") from error
         if not history.parents:
             raise UserError(f"no commit between the ends touches {', '.join(paths)}.")

@@ -98,7 +98,7 @@ def explanation(error: FarmError, cell: "CellRun | None") -> str:
     raised = error.reports if isinstance(error, GuestError) else ()
     reports = [report for report in raised if isinstance(report, Finding)]
     if reports and reports[0].text:
-        text = reports[0].text.splitlines()
+        text = reports[0].text.rstrip("\n").split("\n")  # a form feed within a line is the guest's
         lines += ["", *text[:SHOWN_LINES]]
         if len(text) > SHOWN_LINES:
             lines.append(f"[{len(text) - SHOWN_LINES} more lines]")

@@ -8,7 +8,7 @@ import pytest
 from farm.errors import CrashError, HangError, InfrastructureError
 from farm.guest.patient import Patient
 from farm.host.accel import KVM, Acceleration
-from farm.model import KernelId, Outcome
+from farm.model import Finding, KernelId, Outcome
 from farm.oops.tasks import Stuck
 from farm.plugin import aftermath
 from farm.plugin.aftermath import Evidence
@@ -100,6 +100,12 @@ def test_a_hang_without_a_report_names_where_tasks_stood(cell):
     said = explanation(HangError("`sync` did not end within 120 s."), cell)
     assert "120 s.\n\nblocked in crypt_map: fio (412) and 1 more\nrunning in zswap_store: dd (7)\n\ncell: " in said
     assert "crypt_map" not in explanation(CrashError("the kernel panicked"), cell)
+
+
+def test_one_line_of_a_guest_stays_one(cell):
+    error = CrashError("the kernel panicked")
+    error.reports = (Finding("panic", "kernel panic: no", "f", text="Kernel panic: a\fb\u2028c\nsecond\n"),)
+    assert "\n\nKernel panic: a\\x0cb\\u2028c\nsecond\n\ncell: " in explanation(error, cell)
 
 
 @pytest.mark.parametrize(("problem", "kind"), [

@@ -1,12 +1,14 @@
 """Random changes of C source: where they are made, and what becomes of them."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from bench.measure import BenchError
-from bench.mutation import Change, Mutation, draw, from_json, judge, mutations
+from bench.mutation import Change, Mutation, claim, draw, from_json, judge, mutations
 from farm.bisect.values import Build, Run, Seen
 from farm.repro.reached import Reached
 
@@ -124,3 +126,11 @@ def test_what_makes_no_difference_or_does_not_compile_is_not_run() -> None:
 def test_a_failure_of_the_host_is_nobodys_miss(build: Build) -> None:
     with pytest.raises(BenchError, match=r"the disk is full|could not be run"):
         judge(ASKED, build, answers({"a": Seen.HOST}), "unmodified")
+
+
+def test_rows_of_other_options_are_not_counted(tmp_path: Path) -> None:
+    asked = Namespace(dir=tmp_path, count=40, seed=1, file=None, flavor="base")
+    for again in (asked, Namespace(**{**vars(asked), "count": 50})):
+        claim(tmp_path / "d", again)
+    with pytest.raises(BenchError, match=r"d was begun with --seed 1\. Choose another --dir\."):
+        claim(tmp_path / "d", Namespace(**{**vars(asked), "seed": 2}))

@@ -136,6 +136,21 @@ def test_a_path_that_git_does_not_take_gets_a_sentence(user_tree, workdir, tmp_p
         session(user_tree, workdir, tmp_path, "old", "new", paths=(path,)).run()
 
 
+def test_a_git_that_fails_beside_a_path_is_not_blamed_on_the_path(user_tree, workdir, tmp_path, monkeypatch):
+    run = Repository.run
+
+    def broken(self, *arguments, **how):
+        if arguments[0] == "log":
+            (self.directory / "objects/info/alternates").unlink(missing_ok=True)
+            for pack in self.directory.glob("objects/pack/*.pack"):
+                pack.unlink()
+        return run(self, *arguments, **how)
+
+    monkeypatch.setattr(Repository, "run", broken)
+    with pytest.raises(InfrastructureError):
+        session(user_tree, workdir, tmp_path, "old", "new", paths=("drivers",)).run()
+
+
 def test_a_path_is_one_of_the_tree(tmp_path):
     assert _within(tmp_path, str(tmp_path / "drivers/md")) == _within(tmp_path, "drivers/md") == "drivers/md"
     for path in ("", "/elsewhere"):
