@@ -171,10 +171,33 @@ def test_notices_that_the_hmac_was_removed(protected, target):
     assert target.run(["chmod", "600", path], check=False).status, "chmod made a new HMAC for a file without one"
 
 
-# Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is CAP_NET_RAW
-# in the form of linux/capability.h, and lost with the change of owner; the list has an entry for user 1000.
+# CAP_NET_RAW in the form of linux/capability.h.
+CAPABLE = "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000"
+
+
+@pytest.fixture
+def older(stacks, target):
+    """A file from before there was a key."""
+    path = f"{stacks['data'].mountpoint}/older"
+    target.run(f"echo content >{path}")
+    return path
+
+
+@FILESYSTEMS
+def test_nobody_vouches_for_files_from_before(older, protected, target, attributes):
+    """Without an attribute nothing speaks against a new mode (evm_verify_hmac); to have one is for new files alone."""
+    assert protected.mountpoint in older
+    target.run(["chmod", "600", older])
+    assert target.run(["cat", older], check=False).status, "a file could be read that has no hash"
+    capable = target.run([*CAPABLE.split(), older], check=False).status == 0
+    assert not capable, "a file from before got an attribute, and an HMAC over it"
+    assert "security." not in attributes(older)
+
+
+# Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is lost with the change of owner; the
+# list has an entry for user 1000.
 CHANGES = (
-    "chmod 640", "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000", "chown 1000:1000",
+    "chmod 640", CAPABLE, "chown 1000:1000",
     "setfattr -n system.posix_acl_access -v 0x02000000" + "".join(
         f"{tag}00{mode}00{who}" for tag, mode, who in (
             ("01", "06", "ffffffff"), ("02", "04", "e8030000"), ("04", "04", "ffffffff"), ("10", "04", "ffffffff"),

@@ -109,6 +109,45 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
                    check=False)
 
 
+# $1: the disk. What dm-integrity grows by holds anything, tags included, and was never written to through it.
+SMALL_DISK = r"""
+set -e
+half=$(($(blockdev --getsz "$1") / 2))
+dd if=/dev/urandom of="$1" bs=1M seek=$((half / 2048)) oflag=direct status=none 2>/dev/null || true
+dmsetup create beneath --table "0 $half linear $1 0"
+integritysetup format --batch-mode /dev/mapper/beneath
+integritysetup open --integrity-bitmap-mode /dev/mapper/beneath grown
+dd if=/dev/urandom of=/dev/mapper/grown bs=64K count=16 iflag=fullblock oflag=direct conv=notrunc status=none
+"""
+# It is opened as large as it was. How large it could be, its status tells, and a new table has it as large.
+LARGE_DISK = r"""
+set -e
+dmsetup create beneath --table "0 $(blockdev --getsz "$1") linear $1 0"
+integritysetup open --integrity-bitmap-mode /dev/mapper/beneath grown
+"""
+GROW = r"""
+set -e
+size=$(dmsetup status grown | cut -d' ' -f5)
+[ $size -gt $(blockdev --getsz /dev/mapper/grown) ]
+dmsetup table grown | sed "s/^0 [0-9]* /0 $size /" | dmsetup reload grown
+dmsetup resume grown
+dd if=/dev/mapper/grown of=/dev/null bs=64K iflag=direct status=none
+integritysetup close grown
+dmsetup remove beneath
+"""
+
+
+@pytest.mark.namespace("data", size="32M")
+def test_what_a_disk_grew_by_after_a_crash_can_be_read(target, power_cut):
+    """A bitmap that was in use has it marked, so that its tags are computed (dm_integrity_resume)."""
+    disk = target.block_device("data")
+    target.run(["bash", "-c", SMALL_DISK, "bash", disk])
+    power_cut()
+    target.run(["bash", "-c", LARGE_DISK, "bash", disk])
+    target.run(["bash", "-c", RECALCULATED, "grown"])
+    target.run(["bash", "-c", GROW])
+
+
 @pytest.mark.machine(cpus=2)
 @pytest.mark.namespace("data", size="64M", block=4096)
 @pytest.mark.parametrize((), [
