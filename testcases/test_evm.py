@@ -194,8 +194,8 @@ def test_nobody_vouches_for_files_from_before(older, protected, target, attribut
     assert "security." not in attributes(older)
 
 
-# Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is lost with the change of owner; the
-# list has an entry for user 1000.
+# Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is lost with the change of owner;
+# the list has an entry for user 1000.
 CHANGES = (
     "chmod 640", CAPABLE, "chown 1000:1000",
     "setfattr -n system.posix_acl_access -v 0x02000000" + "".join(

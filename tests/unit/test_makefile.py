@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GOALS = {"help", "deps", "venv", "run", "test", "check", "bench", "bench-oracle", "bench-bisect", "bench-mutation", "clean"}
+GOALS = {"help", "deps", "venv", "run", "test", "check", "bench", "bench-oracle", "bench-bisect", "bench-mutation",
+         "clean"}
 
 
 def make(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
