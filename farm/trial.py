@@ -7,22 +7,28 @@ never touches the next, and it can be stopped from another thread.
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from farm.deadline import Deadline
 from farm.errors import InfrastructureError
 from farm.host import process
+from farm.host.capacity import measure
 from farm.model import Finding, Frame, Outcome
 from farm.results.directory import RESULT
 from farm.verdict import Cause, cause_from_json
 
 # Beyond the longest build or run; each has deadlines of its own within.
 SECONDS = 24 * 3600.0
+
+T = TypeVar("T")
 
 
 class Command:
@@ -60,6 +66,51 @@ class Command:
             answer = json.loads(out.splitlines()[-1])
         return Ended(self._child.returncode, answer, self._log, time.monotonic() - self._began, self._stopped,
                      self._log_begins)
+
+
+class Commands:
+    """Farm commands that may go on at the same time, each with a log of its own below `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        # Those of one name that go on at the same time have numbers.
+        self._running: dict[tuple[str, int], Command] = {}
+        self._closed = False
+
+    def run(self, name: str, arguments: Sequence[str], *, nice: int = 0) -> "Ended | None":
+        """Carry one out under that name, which is its log's; None when nothing may begin any more.
+
+        Raises InfrastructureError when it does not end.
+        """
+        with self._lock:
+            if self._closed:
+                return None
+            number = next(one for one in count(1) if (name, one) not in self._running)
+            # What a command said last must be its own words.
+            log = self._directory / f"{name}{f'-{number}' if number > 1 else ''}.log"
+            command = self._running[name, number] = Command(arguments, log, nice=nice)
+        try:
+            return command.wait()
+        finally:
+            with self._lock:
+                del self._running[name, number]
+
+    def stop(self, name: str) -> None:
+        """End those of a name."""
+        with self._lock:
+            commands = [command for key, command in self._running.items() if key[0] == name]
+        for command in commands:
+            command.stop()
+
+    def close(self) -> None:
+        """End all, and let none begin."""
+        with self._lock:
+            self._closed = True
+            commands = list(self._running.values())
+        for command in commands:
+            command.stop()
 
 
 @dataclass(frozen=True)
@@ -118,6 +169,29 @@ class CellResult:
         first = next((one for one in self.findings if (one.kind, one.title) == (ended.kind, ended.title)),
                      Finding(ended.kind, ended.title, ended.function, signature=ended.signature))
         return (first, *(one for one in self.findings if one is not first))
+
+
+def together(count: int, once: Callable[[], T], stop: Callable[[], None]) -> list[T]:
+    """What `once` returned, called that many times at the same time.
+
+    All are waited for, also when one shows the bug: to end the others early would be to leave out more runs that miss
+    it than runs that show it, and the reproduction rate would be wrong. When one raises, or is interrupted, `stop` has
+    to end the others.
+    """
+    if count == 1:
+        return [once()]
+    with ThreadPoolExecutor(count) as pool:
+        pending = [pool.submit(once) for _ in range(count)]
+        try:
+            return [one.result() for one in pending]
+        except BaseException:
+            stop()  # or the pool would wait for them to the end
+            raise
+
+
+def room(cpus: int) -> int:
+    """How many guests of so many CPUs run at the same time on this host without one waiting for the other."""
+    return max(1, measure().cpus // max(1, cpus))
 
 
 def cells(run: Ended) -> tuple[CellResult, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 
+from farm import trial
 from farm.bisect import statistics, strategy
 from farm.bisect.builds import Builds
 from farm.bisect.judge import Judge, of_build
 from farm.bisect.progress import Progress
 from farm.bisect.state import Journal, Step, seen_by
 from farm.bisect.statistics import Rate
-from farm.bisect.together import together
 from farm.bisect.values import Answer, Build, Run, Seen, Settings, Symptom
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
@@ -160,7 +160,7 @@ class Examiner:
         count = 1 if of_build(name, build, self.journal.symptom) else min(most, self.at_once)
         if name not in self.dropped:
             self._progress.judging(name, len(self.runs_of(name)) + 1, count)
-        return together(count, lambda: self._observe(name), self.stop)
+        return trial.together(count, lambda: self._observe(name), self.stop)
 
     def _observe(self, name: str) -> Run:
         for attempt in range(1, strategy.HOST_FAILURES + 1):

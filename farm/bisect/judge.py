@@ -1,10 +1,8 @@
 """Judging one revision: its kernel is built and run in processes of their own, and what they left is read."""
 
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +11,6 @@ from farm.bisect.builds import Builder
 from farm.bisect.shown import told
 from farm.bisect.values import Build, Run, Seen, Symptom
 from farm.errors import BuildError, UserError
-from farm.host.capacity import measure
 from farm.model import REQUEST_REFUSED, UNFIT, Verdict
 from farm.verdict import cause_of
 
@@ -95,23 +92,19 @@ class FarmJudge:
     def __init__(self, subject: Kernels, directory: Path, *, boots: bool = False) -> None:
         """With `boots`, a kernel that does not boot has no bug unless that is the failure that is searched."""
         self._subject, self._directory, self._boots = subject, directory, boots
-        self._lock = threading.Lock()
-        # `build` or `run`, commit, and a number that tells those apart that go on at the same time.
-        self._commands: dict[tuple[str, str, int], trial.Command] = {}
+        self._commands = trial.Commands(directory / "logs")
         # Of the largest guest of a run; 0 until one has ended.
         self._guest_cpus = 0
-        self._over = False
-        for name in ("logs", "runs"):
-            (directory / name).mkdir(parents=True, exist_ok=True)
+        (directory / "runs").mkdir(exist_ok=True)
 
     @property
     def at_once(self) -> int:
         """As many as the host has CPUs for; the first run has to tell how large its guests are."""
-        return max(1, measure().cpus // self._guest_cpus) if self._guest_cpus else 1
+        return trial.room(self._guest_cpus) if self._guest_cpus else 1
 
     def build(self, commit: str, *, ahead: bool = False) -> Build:
         kernel = self._subject.kernel(commit)
-        ended = self._farm("build", commit, ["build", "--json", *kernel], nice=_NICE if ahead else 0)
+        ended = self._commands.run(_name("build", commit), ["build", "--json", *kernel], nice=_NICE if ahead else 0)
         if ended is None or ended.stopped:
             return Build(seen=Seen.STOPPED)
         if ended.status == 0 and ended.answer:
@@ -126,7 +119,7 @@ class FarmJudge:
 
     def run(self, commit: str, build: Build, symptom: Symptom | None) -> Run:
         runs = self._directory / "runs"
-        ended = self._farm("run", commit, [
+        ended = self._commands.run(_name("run", commit), [
             "run", *self._subject.testcases, "--json", *self._subject.kernel(commit),
             *self._subject.run_options, "--runs-dir", str(runs)])
         if ended is None or ended.stopped:
@@ -143,37 +136,17 @@ class FarmJudge:
         return Run(commit, shown.seen, shown.title, shown.cause, build.digest, build.seconds, ended.seconds, relative)
 
     def stop_build(self, commit: str) -> None:
-        self._stop("build", commit)
+        self._commands.stop(_name("build", commit))
 
     def stop_run(self, commit: str) -> None:
-        self._stop("run", commit)
+        self._commands.stop(_name("run", commit))
 
     def close(self) -> None:
-        with self._lock:
-            self._over = True
-            commands = list(self._commands.values())
-        for command in commands:
-            command.stop()
+        self._commands.close()
 
-    def _farm(self, what: str, commit: str, arguments: Sequence[str], nice: int = 0) -> trial.Ended | None:
-        with self._lock:
-            if self._over:
-                return None
-            number = next(one for one in count(1) if (what, commit, one) not in self._commands)
-            # A log of its own: what a command said last must be its own words.
-            log = self._directory / "logs" / f"{what}-{commit[:12]}{f'-{number}' if number > 1 else ''}.log"
-            command = self._commands[what, commit, number] = trial.Command(arguments, log, nice=nice)
-        try:
-            return command.wait()
-        finally:
-            with self._lock:
-                del self._commands[what, commit, number]
 
-    def _stop(self, what: str, commit: str) -> None:
-        with self._lock:
-            commands = [command for key, command in self._commands.items() if key[:2] == (what, commit)]
-        for command in commands:
-            command.stop()
+def _name(what: str, commit: str) -> str:
+    return f"{what}-{commit[:12]}"
 
 
 def _digest(answer: dict[str, str | None]) -> str:

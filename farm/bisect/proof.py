@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from farm import trial
 from farm.bisect import strategy
 from farm.bisect.history import Evidence
 from farm.bisect.judge import Judge, of_build
 from farm.bisect.state import Journal
-from farm.bisect.together import together
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError
 from farm.guest.shell import visible
@@ -99,7 +99,7 @@ class Prover:
             return run
 
         count = 1 if alone else min(judge.at_once, strategy.lacking(self._runs(culprit), needed))
-        return together(count, once, judge.close)
+        return trial.together(count, once, judge.close)
 
     def _runs(self, culprit: str) -> list[Run]:
         return [run for run in self._journal.proofs if run.commit == culprit]

@@ -72,12 +72,12 @@ def command(
         compared = trypatch.not_built(error)
         _print(compared, meant.counted if meant else "nothing was run", place, kernel, as_json=as_json)
         return compared.verdict
-    log, seed = lease.scratch_directory("test-patch") / "log", secrets.randbelow(1 << 30)
+    logs, seed = lease.scratch_directory("test-patch"), secrets.randbelow(1 << 30)
 
     def side(what: str, added: Sequence[Path], meant: _Meant | None) -> tuple[trypatch.Try, ...]:
         _say(what)
         arguments = [path, *as_arguments({**given, "patch": (*given["patch"], *added)}, _TABLE)]
-        return _run(arguments, runs, seed, log, meant)
+        return _run(arguments, runs, seed, logs, meant)
 
     without_it = side("without the patch", [], meant)
     meant = meant or _seen(without_it)
@@ -97,10 +97,10 @@ class _Meant:
     flavor: str = DEFAULT_FLAVOR
 
 
-def _run(arguments: Sequence[str], runs: int, seed: int, log: Path, meant: _Meant | None) -> tuple[trypatch.Try, ...]:
+def _run(arguments: Sequence[str], runs: int, seed: int, logs: Path, meant: _Meant | None) -> tuple[trypatch.Try, ...]:
     """The runs of one side, each told as soon as it is over."""
     made = []
-    for number, one in enumerate(trypatch.run(arguments, runs, seed, log), 1):
+    for number, one in enumerate(trypatch.run(arguments, runs, seed, logs), 1):
         # Before it is known which failure is meant, every failure is.
         shown = one.shows(meant.covers if meant else lambda _: True)
         _say(f"  run {number} of {runs}: {trypatch.describe(shown)}")

@@ -1,5 +1,6 @@
 """The runs of a reproduction, written down as soon as each is known: `attempts.jsonl`, only ever appended to."""
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -64,6 +65,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Raises UserError when a record in it is none of this farm's."""
         self._path = directory / FILE
+        self._lock = threading.Lock()
         self.attempts: list[Attempt] = []
         for number, entry in enumerate(records.read(self._path), 1):
             try:
@@ -74,8 +76,9 @@ class Journal:
 
     def add(self, attempt: Attempt) -> None:
         """Raises InfrastructureError when it cannot be written."""
-        records.append(self._path, attempt.to_json())
-        self.attempts.append(attempt)
+        with self._lock:
+            records.append(self._path, attempt.to_json())
+            self.attempts.append(attempt)
 
     @property
     def seconds(self) -> float:

@@ -4,7 +4,7 @@
         request.json        what was asked; the same request goes on in the same place
         attempts.jsonl      every run, in order
         runs/               the run directory of every run
-        log                 what they said
+        logs/               what they said
 """
 
 import json
@@ -100,6 +100,7 @@ class Reproduction:
         with alone_in(self._directory, "reproduces"):
             self._claim(self._plan.request(report))
             self._journal = Journal(self._directory)
+            self._commands = trial.Commands(self._directory / "logs")
             self._find()
             if self._journal.shown is not None:
                 self._shrink(self._journal.shown)
@@ -150,10 +151,16 @@ class Reproduction:
                 self._say(f"smaller: {', '.join(step.smaller_than(current))}")
                 self._observe(Purpose.SHRINK, step.testcase, self._options(step, start, first), step)
             elif known[current].rated < self._plan.runs:
-                self._say(f"rate: run {known[current].rated + 1} of {self._plan.runs}")
-                self._observe(Purpose.RATE, current.testcase, self._options(current, start, first), current)
+                self._rate(current, known[current].rated, self._options(current, start, first))
             else:
                 return
+
+    def _rate(self, setup: Setup, made: int, options: Mapping[str, Any]) -> None:
+        """Runs that count how often the smallest setup shows it, as many at once as the host has room for."""
+        count = min(trial.room(setup.cpus), self._plan.runs - made)
+        which = f"runs {made + 1} to {made + count}" if count > 1 else f"run {made + 1}"
+        self._say(f"rate: {which} of {self._plan.runs}")
+        trial.together(count, lambda: self._observe(Purpose.RATE, setup.testcase, options, setup), self._commands.close)
 
     @staticmethod
     def _options(setup: Setup, start: Setup, first: Attempt) -> dict[str, Any]:
@@ -177,7 +184,9 @@ class Reproduction:
             return
         for attempt in range(1, HOST_FAILURES + 1):
             command = self.arguments(testcase, {**options, "runs_dir": runs})
-            ended = trial.Command([*command, "--json"], self._directory / "log").wait()
+            ended = self._commands.run("run", [*command, "--json"])
+            if ended is None:
+                return
             if ended.status == REQUEST_REFUSED and purpose is Purpose.FIND:
                 raise UserError(ended.said)
             made = self._judged(purpose, testcase, flavor, ended, setup)

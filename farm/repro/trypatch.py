@@ -1,6 +1,7 @@
 """Does a patch mend it: the same runs without and with it, side by side. Pure but for the runs themselves."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,17 +95,32 @@ def symptom_of(tries: Sequence[Try]) -> Symptom | None:
         one.shows(symptom.covers).seen is Seen.BUG for one in tries))
 
 
-def run(arguments: Sequence[str], count: int, seed: int, log: Path) -> Iterator[Try]:
+def run(arguments: Sequence[str], count: int, seed: int, directory: Path) -> Iterator[Try]:
     """Run `farm run` so often, each time with a seed of its own; the same seeds on both sides.
 
-    Raises UserError for what it refuses.
+    After the first, which tells how large the guests are, as many go on at the same time as the host has room for.
+    Logs lie in `directory`. Raises UserError for what it refuses.
     """
-    for number in range(count):
-        ended = trial.Command(["run", "--json", f"--seed={seed + number}", *arguments], log).wait()
+    commands = trial.Commands(directory)
+
+    def once(number: int) -> Try:
+        ended = commands.run("run", ["run", "--json", f"--seed={seed + number}", *arguments])
+        if ended is None:
+            return Try(said="ended with the others")
         if ended.status == REQUEST_REFUSED:
             raise UserError(ended.said)
-        yield Try(trial.cells(ended), ended.said.partition("\n")[0],
-                  Seen.NO_BUILD if ended.status == Verdict.SKIP else Seen.HOST)
+        return Try(trial.cells(ended), ended.said.partition("\n")[0],
+                   Seen.NO_BUILD if ended.status == Verdict.SKIP else Seen.HOST)
+
+    first = once(0)
+    yield first
+    size = max((cell.cpus for cell in first.cells), default=0)
+    with ThreadPoolExecutor(trial.room(size) if size else 1) as pool:
+        try:
+            yield from pool.map(once, range(1, count))
+        except BaseException:
+            commands.close()  # or the pool would wait for them to the end
+            raise
 
 
 def describe(one: Shown) -> str:

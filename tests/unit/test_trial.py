@@ -1,10 +1,14 @@
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from farm import trial
 from farm.model import Cell, Finding, Frame, KernelId, Machine, Outcome
 from farm.results.directory import CellDirectory
 from farm.verdict import Cause
+from tests.unit.host.owners import eventually
 
 CELL = Cell(KernelId("debian:linux-source-6.12", "6.12.117-farm", "base"), Machine(), "test_pi.py::test_it")
 
@@ -35,6 +39,33 @@ def test_it_can_be_stopped_from_another_thread(tmp_path):
     stopper.join()
     assert ended.stopped
     assert ended.status != 0
+
+
+def test_those_of_a_name_go_on_at_the_same_time_and_end_together(tmp_path):
+    commands, endless = trial.Commands(tmp_path), ["classify", "/dev/zero"]
+    with ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(commands.run, "run", endless) for _ in range(2)]
+        other = pool.submit(commands.run, "build", endless)
+        assert eventually(lambda: len(list(tmp_path.iterdir())) == 3)
+        commands.stop("run")
+        assert all(one.result().stopped for one in first)
+        assert not other.done()
+        commands.close()
+        assert other.result().stopped
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["build.log", "run-2.log", "run.log"]
+    assert commands.run("run", ["--version"]) is None
+
+
+def test_when_one_of_several_raises_the_others_are_ended():
+    gate, ended = threading.Barrier(2), threading.Event()
+
+    def once():
+        if gate.wait(20) == 0:
+            raise KeyboardInterrupt
+        assert ended.wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        trial.together(2, once, ended.set)
 
 
 def test_cells_tell_cause_and_findings(tmp_path):

@@ -1,18 +1,15 @@
 """What the farm's own commands, each a process, tell a bisection."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-import farm.bisect.judge
 from farm import trial
 from farm.bisect.judge import FarmJudge, Subject, of_build
 from farm.bisect.values import Build, Seen, Symptom
-from farm.host.capacity import Capacity
 from farm.model import Verdict
-from tests.unit.host.owners import eventually
+from tests.unit.runs import stand_in
 
 
 def test_an_error_of_the_compiler_is_the_same_on_whichever_line_it_stands(tmp_path, monkeypatch):
@@ -38,31 +35,9 @@ def test_an_error_of_the_compiler_is_the_same_on_whichever_line_it_stands(tmp_pa
     assert of_build("c2", second, symptom).seen is Seen.BUG
 
 
-class Run:
-    """`farm run` of one cell, which goes on until all that are wanted at the same time have begun."""
-
-    wanted, begun, cpus, where = 1, [], 2, None
-
-    def __init__(self, arguments, log, *, nice=0):
-        self.log, self.number = log, len(self.begun)
-        self.begun.append(log)
-        log.write_text(f"farm: run {self.number}\n")
-
-    def wait(self):
-        assert eventually(lambda: len(self.begun) >= self.wanted)
-        cell = self.where / str(self.number)
-        cell.mkdir()
-        (cell / "result.json").write_text(json.dumps({"cell": {"machine": {"cpus": self.cpus}}, "ready": True}))
-        row = {"testcase": "test_a.py::test_a", "outcome": "pass", "title": "", "directory": str(cell)}
-        return trial.Ended(0, {"cells": [row]}, self.log, 1.0, stopped=False)
-
-
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-    begun = type("Begun", (Run,), {"begun": [], "where": tmp_path})
-    monkeypatch.setattr(trial, "Command", begun)
-    monkeypatch.setattr(farm.bisect.judge, "measure", lambda: Capacity(8, 16000, 16000))
-    return begun
+    return stand_in(monkeypatch, tmp_path)
 
 
 def test_as_many_runs_at_once_as_the_host_has_room_for_guests(tmp_path, runs):

@@ -10,6 +10,7 @@ from farm.repro.trypatch import Try, compare, credits_of, describe, not_built, r
 from farm.repro.understanding import understand
 from farm.trial import CellResult
 from farm.verdict import named
+from tests.unit.runs import stand_in
 
 OOPS, OTHER = Finding("oops", "BUG in f", "f"), Finding("warning", "WARNING in g", "g")
 
@@ -132,3 +133,12 @@ def test_a_patch_that_does_not_compile_cannot_be_judged():
 def test_what_farm_run_refuses_is_no_failure_of_the_host(tmp_path):
     with pytest.raises(UserError, match=r"--rev v6\.12 needs --tree"):
         next(run(["test_swap.py", "--rev=v6.12"], 3, 1, tmp_path / "log"))
+
+
+def test_after_the_first_run_as_many_at_once_as_the_host_has_room_for(tmp_path, monkeypatch):
+    runs = stand_in(monkeypatch, tmp_path)
+    made = run(["test_a.py"], 5, 1, tmp_path)
+    next(made)
+    runs.wanted = 5
+    assert len(list(made)) == 4
+    assert len(set(runs.begun)) == 4  # the first log is free again
