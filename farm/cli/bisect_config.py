@@ -15,7 +15,7 @@ from farm.bisect.session import resolve
 from farm.bisect.values import MATCH_DEFAULT, MATCHES, Settings
 from farm.cli.judge import RUN, absolute
 from farm.cli.options import options
-from farm.cli.run import absolute_testcases
+from farm.cli.run import absolute_testcases, require_runnable
 from farm.cli.telling import announcer, echo
 from farm.host.workdir import Workdir
 from farm.options import BUILD_OPTIONS, as_arguments, build_request, without
@@ -59,9 +59,10 @@ def command(
     Example: farm bisect-config --good-config good.config --bad-config bad.config test_crypt.py
     """
     places = absolute_testcases(testcases)
+    fixed = {name: absolute(value) for name, value in given.items()}
+    require_runnable(places, fixed, RUN)
     for path in (good_config, bad_config):
         read(path)
-    fixed = {name: absolute(value) for name, value in given.items()}
     build = build_request({**fixed, "flavor": "", "config": (), "config_dir": ()})
     workdir = Workdir.default()
     rev = resolve(Path(build.source), build.rev or "HEAD", workdir) if given["tree"] else None

@@ -13,7 +13,7 @@ from farm.bisect.judge import FarmJudge, Subject, of_build
 from farm.bisect.session import resolve, uncommitted
 from farm.bisect.values import Answer, Run, Seen, parse_symptom
 from farm.cli.options import options
-from farm.cli.run import absolute_testcases
+from farm.cli.run import absolute_testcases, require_runnable
 from farm.errors import InfrastructureError
 from farm.host.workdir import Workdir
 from farm.kernel.git import user_query
@@ -79,8 +79,9 @@ def _head(tree: Path) -> str:
 def subject_of(tree: Path, testcases: Sequence[str], given: Mapping[str, Any]) -> Subject:
     """What the options say is judged; paths are absolute, so that it can go on from another directory."""
     fixed = {name: absolute(value) for name, value in given.items()}
-    return Subject(tree.absolute(), absolute_testcases(testcases), tuple(as_arguments(fixed, BUILD)),
-                   tuple(as_arguments(fixed, RUN)))
+    places = absolute_testcases(testcases)
+    require_runnable(places, fixed, RUN)
+    return Subject(tree.absolute(), places, tuple(as_arguments(fixed, BUILD)), tuple(as_arguments(fixed, RUN)))
 
 
 def absolute(value: object) -> object:

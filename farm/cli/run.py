@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from farm.host.workdir import Workdir, data_directory
 from farm.image import build_image
 from farm.kernel import build, ready_image
 from farm.model import Machine, Verdict
-from farm.options import OPTIONS, as_arguments, build_request
+from farm.options import OPTIONS, Option, as_arguments, build_request
 from farm.progress import Display
 from farm.stack import check_stack, parse_stack
 
@@ -104,8 +104,10 @@ def collect(argv: Sequence[str]) -> "Listing":
     from farm.plugin.events import Listing  # noqa: PLC0415
 
     listing = Listing()
-    with redirect_stdout(io.StringIO()) as said:
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
         status = pytest.main([*argv, "--collect-only", "-qq"], plugins=[listing])
+    if status == pytest.ExitCode.USAGE_ERROR:
+        _require_parameters(argv)
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         click.echo(said.getvalue(), err=True)
         raise UserError("the testcases could not be loaded; what pytest says of them is above.")
@@ -115,6 +117,16 @@ def collect(argv: Sequence[str]) -> "Listing":
     return listing
 
 
+def _require_parameters(argv: Sequence[str]) -> None:
+    """Raises UserError for a testcase whose function has no such parameters, of which pytest says no word."""
+    for place in (one for one in argv if "::" in one and one.endswith("]")):
+        function, _, asked = place.removesuffix("]").partition("[")
+        known = [one["testcase"].removesuffix("]").partition("[")[2] for one in collect([function, *QUIET]).items]
+        if asked not in known:
+            raise UserError(f"{function} has no parameters [{asked}]. It has " + (
+                ", ".join(f"[{one}]" for one in known if one) or "none") + ".")
+
+
 def require_possible(found: "Listing") -> None:
     """Raises UserError when there is none whose machine and stacks can be: no minutes of building for nothing.
 
@@ -122,6 +134,11 @@ def require_possible(found: "Listing") -> None:
     """
     if found.objections and len(found.objections) == len(found.items):
         raise UserError(found.objections[0])
+
+
+def require_runnable(places: Sequence[str], given: Mapping[str, Any], table: Sequence[Option] = OPTIONS) -> None:
+    """Raises UserError when what others run by `farm run` has no testcase, or none that can be, with these options."""
+    require_possible(collect([*places, *QUIET, *as_arguments(given, table)]))
 
 
 def require_places(runs_dir: Path, events: Path | None = None) -> None:

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from farm.bisect.shown import Meant, Shown
 from farm.cli.options import options
 from farm.cli.repro import read_report
-from farm.cli.run import prepare, resolve
+from farm.cli.run import prepare, require_runnable, resolve
 from farm.cli.telling import complain
 from farm.deadline import Deadline
 from farm.errors import BuildError, UserError
@@ -63,6 +63,7 @@ def command(
         given["flavor"] = meant.flavor
         _say(f"flavor {meant.flavor}")
     (path,) = resolve([place])
+    require_runnable([path], given, _TABLE)
     kernel = str(given["tree"] or given["source"] or "Debian's Linux 6.12")
     try:
         # First of all: one that does not apply, or does not compile, would be noticed after all runs without it.
