@@ -12,7 +12,7 @@ import click
 
 from farm.bisect.progress import duration
 from farm.bisect.session import resolve
-from farm.cli.run import absolute_testcases, prepare
+from farm.cli.run import absolute_testcases, prepare, require_runnable
 from farm.cli.telling import announcer
 from farm.host.workdir import Workdir
 from farm.kernel import DEFAULT_FLAVOR, patches
@@ -64,7 +64,7 @@ def reproduce(request: Request, about: Mapping[str, Any] | None) -> Verdict:
     digests = [patches.read(path).digest for path in options["patch"]]
     plan = Plan(candidates(request.proposals, request.understood, request.given["flavor"]), options,
                 likeness(request.understood), request.tries, request.runs, request.budget)
-    absolute_testcases([testcase for testcase, _ in plan.candidates])  # before minutes of building
+    require_runnable(absolute_testcases([testcase for testcase, _ in plan.candidates]), options)
     digest = json_digest([request.text, digests])
     directory = request.directory or Path("reproductions") / _name(request.report, plan.request(digest))
     say(f"everything is kept in {directory}")
