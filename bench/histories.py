@@ -16,6 +16,7 @@ from bench import history
 from bench.main import FARM
 from bench.measure import BenchError, Figure, carry_out, pasteable
 from farm.host import process
+from farm.model import REQUEST_REFUSED
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.results import records
 
@@ -50,7 +51,10 @@ def bisect(
     directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float, machine: str = "",
     fix: bool = False,
 ) -> dict[str, Any]:
-    """Bisect one history, or go on with it. Raises BenchError when the bisection itself fails."""
+    """Bisect one history, or go on with it; one whose bad end never showed the bug has named nothing.
+
+    Raises BenchError when the bisection itself fails.
+    """
     name = name_of(mutant, percent, seed, fix=fix)
     path, base = tree(directory)
     made = history.make(history.Repository(path), base, mutant, seed=seed, commits=commits, percent=percent,
@@ -64,9 +68,11 @@ def bisect(
     child = process.spawn(argv, stdout=subprocess.PIPE, stderr=sys.stderr.fileno())
     with process.running(child):
         out, _ = child.communicate()
-    if child.returncode != 0:
+    report: dict[str, Any] = {"culprits": [], "confidence": 0.0, "proof": {"confirmed": None}, "steps": []}
+    if child.returncode == 0:
+        report = json.loads(out.splitlines()[-1])
+    elif child.returncode != REQUEST_REFUSED or percent == _ALWAYS:
         raise BenchError(f"{name}: farm bisect ended with status {child.returncode}; the same command goes on")
-    report = json.loads(out.splitlines()[-1])
     named = [one["commit"] for one in report["culprits"]]
     return {
         "name": name, "mutant": mutant.name, "percent": percent, "seed": seed, "commits": commits,
