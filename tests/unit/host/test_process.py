@@ -170,8 +170,10 @@ def test_niceness_counts_beyond_the_session_and_is_inherited() -> None:
     groups = Path("/proc/self/autogroup")
     if not groups.exists():
         pytest.skip("this kernel does not group processes by session (CONFIG_SCHED_AUTOGROUP)")
-    inner = ("from farm.host import process; child = process.spawn(['sleep', '60']); print(child.pid, flush=True); "
-             "child.wait()")
+    # It gets its niceness just after its start; on a busy host that may be after its first lines.
+    inner = ("import os, time\nfrom farm.host import process\n"
+             f"while os.nice(0) < {min(19, os.nice(0) + 7)}: time.sleep(0.01)\n"
+             "child = process.spawn(['sleep', '60'])\nprint(child.pid, flush=True)\nchild.wait()")
     with process.running(process.spawn([sys.executable, "-c", inner], stdout=subprocess.PIPE, nice=7)) as child:
         assert child.stdout is not None
         for pid in (child.pid, int(child.stdout.readline())):
