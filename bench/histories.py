@@ -15,6 +15,7 @@ from typing import Any
 from bench import history
 from bench.main import FARM
 from bench.measure import BenchError, Figure, carry_out, pasteable
+from farm.bisect.state import Journal
 from farm.host import process
 from farm.model import REQUEST_REFUSED
 from farm.qualify.mutant import Mutant, load_mutants
@@ -71,7 +72,7 @@ def bisect(
     report: dict[str, Any] = {"culprits": [], "confidence": 0.0, "proof": {"confirmed": None}, "steps": []}
     if child.returncode == 0:
         report = json.loads(out.splitlines()[-1])
-    elif child.returncode != REQUEST_REFUSED or percent == _ALWAYS:
+    elif child.returncode != REQUEST_REFUSED or percent == 100 or not Journal(directory / name).runs:
         raise BenchError(f"{name}: farm bisect ended with status {child.returncode}; the same command goes on")
     named = [one["commit"] for one in report["culprits"]]
     return {

@@ -28,7 +28,7 @@ from farm.verdict import Cause, cause_from_json
 # Beyond the longest build or run; each has deadlines of its own within.
 SECONDS = 24 * 3600.0
 
-T = TypeVar("T")
+_Result = TypeVar("_Result")
 
 
 class Command:
@@ -171,17 +171,17 @@ class CellResult:
         return (first, *(one for one in self.findings if one is not first))
 
 
-def together(count: int, once: Callable[[], T], stop: Callable[[], None]) -> list[T]:
-    """What `once` returned, called that many times at the same time.
+def together(calls: Sequence[Callable[[], _Result]], stop: Callable[[], None]) -> list[_Result]:
+    """What these returned, called at the same time.
 
     All are waited for, also when one shows the bug: to end the others early would be to leave out more runs that miss
     it than runs that show it, and the reproduction rate would be wrong. When one raises, or is interrupted, `stop` has
     to end the others.
     """
-    if count == 1:
-        return [once()]
-    with ThreadPoolExecutor(count) as pool:
-        pending = [pool.submit(once) for _ in range(count)]
+    if len(calls) == 1:
+        return [calls[0]()]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        pending = list(map(pool.submit, calls))
         try:
             return [one.result() for one in pending]
         except BaseException:
@@ -190,8 +190,11 @@ def together(count: int, once: Callable[[], T], stop: Callable[[], None]) -> lis
 
 
 def room(cpus: int) -> int:
-    """How many guests of so many CPUs run at the same time on this host without one waiting for the other."""
-    return max(1, measure().cpus // max(1, cpus))
+    """How many guests of so many CPUs run at the same time on this host without one waiting for the other.
+
+    One where nobody knows how many they have (0).
+    """
+    return max(1, measure().cpus // cpus) if cpus else 1
 
 
 def cells(run: Ended) -> tuple[CellResult, ...]:

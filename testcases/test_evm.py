@@ -177,21 +177,20 @@ CAPABLE = "setfattr -n security.capability -v 0x01000002002000000000000000000000
 
 @pytest.fixture
 def older(stacks, target):
-    """A file from before there was a key."""
-    path = f"{stacks['data'].mountpoint}/older"
-    target.run(f"echo content >{path}")
-    return path
+    """Name of a file from before there was a key."""
+    target.run(f"echo content >{stacks['data'].mountpoint}/older")
+    return "older"
 
 
 @FILESYSTEMS
 def test_nobody_vouches_for_files_from_before(older, protected, target, attributes):
     """Without an attribute nothing speaks against a new mode (evm_verify_hmac); to have one is for new files alone."""
-    assert protected.mountpoint in older
-    target.run(["chmod", "600", older])
-    assert target.run(["cat", older], check=False).status, "a file could be read that has no hash"
-    capable = target.run([*CAPABLE.split(), older], check=False).status == 0
+    path = f"{protected.mountpoint}/{older}"
+    target.run(["chmod", "600", path])
+    assert target.run(["cat", path], check=False).status, "a file could be read that has no hash"
+    capable = target.run([*CAPABLE.split(), path], check=False).status == 0
     assert not capable, "a file from before got an attribute, and an HMAC over it"
-    assert "security." not in attributes(older)
+    assert "security." not in attributes(path)
 
 
 # Whatever goes into the HMAC changes (evm_crypto.c, hmac_add_misc). The capability is lost with the change of owner;

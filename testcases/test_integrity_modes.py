@@ -113,7 +113,8 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
 SMALL_DISK = r"""
 set -e
 half=$(($(blockdev --getsz "$1") / 2))
-dd if=/dev/urandom of="$1" bs=1M seek=$((half / 2048)) oflag=direct status=none 2>/dev/null || true
+mib=$((half / 2048))
+dd if=/dev/urandom of="$1" bs=1M seek=$mib count=$mib iflag=fullblock oflag=direct status=none
 dmsetup create beneath --table "0 $half linear $1 0"
 integritysetup format --batch-mode /dev/mapper/beneath
 integritysetup open --integrity-bitmap-mode /dev/mapper/beneath grown

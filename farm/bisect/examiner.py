@@ -160,11 +160,10 @@ class Examiner:
         count = 1 if of_build(name, build, self.journal.symptom) else min(most, self.at_once)
         if name not in self.dropped:
             self._progress.judging(name, len(self.runs_of(name)) + 1, count)
-        return trial.together(count, lambda: self._observe(name), self.stop)
+        return trial.together([lambda: self._observe(name, build)] * count, self.stop)
 
-    def _observe(self, name: str) -> Run:
+    def _observe(self, name: str, build: Build) -> Run:
         for attempt in range(1, strategy.HOST_FAILURES + 1):
-            build = self._build(name)
             if name in self.dropped:
                 return Run(name, Seen.STOPPED)
             run = of_build(name, build, self.journal.symptom) or self._judge.run(name, build, self.journal.symptom)

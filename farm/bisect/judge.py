@@ -100,7 +100,7 @@ class FarmJudge:
     @property
     def at_once(self) -> int:
         """As many as the host has CPUs for; the first run has to tell how large its guests are."""
-        return trial.room(self._guest_cpus) if self._guest_cpus else 1
+        return trial.room(self._guest_cpus)
 
     def build(self, commit: str, *, ahead: bool = False) -> Build:
         kernel = self._subject.kernel(commit)

@@ -99,7 +99,7 @@ class Prover:
             return run
 
         count = 1 if alone else min(judge.at_once, strategy.lacking(self._runs(culprit), needed))
-        return trial.together(count, once, judge.close)
+        return trial.together([once] * count, judge.close)
 
     def _runs(self, culprit: str) -> list[Run]:
         return [run for run in self._journal.proofs if run.commit == culprit]

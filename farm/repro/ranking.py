@@ -65,8 +65,8 @@ def _one_of_each(proposals: Iterable[Proposal]) -> list[Proposal]:
     """Of every testcase function one of its best, in the order given."""
     best: dict[str, list[Proposal]] = {}
     for one in proposals:
-        alike = best.setdefault(_function(one.testcase), [one])
-        if one is not alike[0] and one.fit == alike[0].fit:
+        alike = best.setdefault(_function(one.testcase), [])
+        if not alike or one.fit == alike[0].fit:
             alike.append(one)
     chosen: list[Proposal] = []
     for alike in best.values():

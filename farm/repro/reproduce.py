@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ class Reproduction:
         count = min(trial.room(setup.cpus), self._plan.runs - made)
         which = f"runs {made + 1} to {made + count}" if count > 1 else f"run {made + 1}"
         self._say(f"rate: {which} of {self._plan.runs}")
-        trial.together(count, lambda: self._observe(Purpose.RATE, setup.testcase, options, setup), self._commands.close)
+        once = partial(self._observe, Purpose.RATE, setup.testcase, options, setup)
+        trial.together([once] * count, self._commands.close)
 
     @staticmethod
     def _options(setup: Setup, start: Setup, first: Attempt) -> dict[str, Any]:

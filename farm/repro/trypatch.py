@@ -1,8 +1,8 @@
 """Does a patch mend it: the same runs without and with it, side by side. Pure but for the runs themselves."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from farm import trial
@@ -114,13 +114,10 @@ def run(arguments: Sequence[str], count: int, seed: int, directory: Path) -> Ite
 
     first = once(0)
     yield first
-    size = max((cell.cpus for cell in first.cells), default=0)
-    with ThreadPoolExecutor(trial.room(size) if size else 1) as pool:
-        try:
-            yield from pool.map(once, range(1, count))
-        except BaseException:
-            commands.close()  # or the pool would wait for them to the end
-            raise
+    room = trial.room(max((cell.cpus for cell in first.cells), default=0))
+    for begin in range(1, count, room):
+        numbers = range(begin, min(begin + room, count))
+        yield from trial.together([partial(once, number) for number in numbers], commands.close)
 
 
 def describe(one: Shown) -> str:

@@ -65,7 +65,7 @@ def test_when_one_of_several_raises_the_others_are_ended():
         assert ended.wait(20)
 
     with pytest.raises(KeyboardInterrupt):
-        trial.together(2, once, ended.set)
+        trial.together([once] * 2, ended.set)
 
 
 def test_cells_tell_cause_and_findings(tmp_path):

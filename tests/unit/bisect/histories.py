@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import REPOSITORIES, GitBisect
@@ -125,6 +126,13 @@ def import_history(path: Path, shape: list[tuple[int, ...]]) -> list[str]:
     subprocess.run(importing, input="\n".join(stream), text=True, check=True)
     rows = dict(line.split() for line in marks.read_text().splitlines())
     return [rows[f":{number + 1}"] for number in range(len(shape))]
+
+
+def line(directory: Path, length: int, culprit: int, **changes: Any) -> World:
+    """A history without merges; the culprit by its place."""
+    directory.mkdir(exist_ok=True)
+    commits = import_history(directory / "user.git", [(number - 1,) if number else () for number in range(length)])
+    return World(directory / "user.git", commits, commits[culprit], **changes)
 
 
 def random_shape(random: random.Random, length: int, merges: float) -> list[tuple[int, ...]]:

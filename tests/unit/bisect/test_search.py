@@ -10,15 +10,8 @@ from farm.bisect.state import Journal
 from farm.bisect.values import Answer, Build, Run, Seen, Settings
 from farm.errors import InfrastructureError, UserError
 from farm.verdict import Cause
-from tests.unit.bisect.histories import PANIC, KnowingJudge, World, bisect, import_history, random_world
+from tests.unit.bisect.histories import PANIC, KnowingJudge, bisect, line, random_world
 from tests.unit.host.owners import eventually
-
-
-def line(directory, length, culprit, **changes):
-    """A history without merges; the culprit by its place."""
-    directory.mkdir(exist_ok=True)
-    commits = import_history(directory / "user.git", [(number - 1,) if number else () for number in range(length)])
-    return World(directory / "user.git", commits, commits[culprit], **changes)
 
 
 def found(directory, seed, *, rate=1.0, fix=False, jobs=1, at_once=1):
@@ -54,53 +47,6 @@ def test_the_commit_that_mended_a_bug(tmp_path, rate):
 
 def test_several_at_once_find_the_same(tmp_path):
     assert all(right for right, _, _ in many(tmp_path, range(4), jobs=3))
-
-
-def test_runs_that_are_certainly_needed_go_on_at_the_same_time(tmp_path):
-    world = line(tmp_path, 4, 2)
-    judge = KnowingJudge(world, 1, at_once=3)
-    run, gates = judge.run, {commit: threading.Barrier(3) for commit in world.commits}
-
-    def running(commit, build, symptom):
-        gates[commit].wait(20)
-        return run(commit, build, symptom)
-
-    judge.run = running
-    assert bisect(world, tmp_path / "b", judge, Settings(runs=3)).culprits == (world.culprit,)
-    said = (tmp_path / "b/said.txt").read_text()
-    assert f"judging {world.commits[0][:12]} commit 0, runs 1 to 3\n" in said
-
-
-def test_a_bug_that_shows_leaves_the_runs_beside_it_alone(tmp_path):
-    """Else the runs that miss it, which take longer, would be left out, and it would seem to show more often."""
-    world = line(tmp_path, 4, 1, rate=0.4)
-    judge = KnowingJudge(world, 1, at_once=3)
-    middle = world.commits[2]
-    judge.script = {world.commits[-1]: [Seen.BUG, Seen.NO_BUG, Seen.NO_BUG, Seen.BUG, Seen.NO_BUG, Seen.BUG],
-                    middle: [Seen.NO_BUG, Seen.BUG, Seen.NO_BUG]}
-    bisect(world, tmp_path / "b", judge)
-    shown = [run.seen for run in Journal(tmp_path / "b").runs if run.commit == middle]
-    assert (shown.count(Seen.BUG), shown.count(Seen.NO_BUG)) == (1, 2)
-
-
-def test_another_failure_beside_the_first_sight_of_the_bug_is_not_taken_for_it(tmp_path):
-    world = line(tmp_path, 4, 2)
-    judge = KnowingJudge(world, 1, at_once=3)
-    both, run = threading.Barrier(3), judge.run
-
-    def running(commit, build, symptom):
-        if symptom is not None or commit != world.commits[-1]:
-            return run(commit, build, symptom)
-        place = both.wait(20)  # all three begin before anything is known
-        cause = Cause("warning", "WARNING in g", "g", "t") if place == 0 else PANIC
-        return Run(commit, Seen.BUG, cause.title, cause, build.digest)
-
-    judge.run = running
-    assert bisect(world, tmp_path / "b", judge).culprits == (world.culprit,)
-    journal = Journal(tmp_path / "b")
-    assert journal.symptom.kind == "panic"
-    at_end = [run.seen for run in journal.runs if run.commit == world.commits[-1]]
-    assert (at_end.count(Seen.OTHER), at_end.count(Seen.BUG)) == (1, 3)
 
 
 def test_three_at_once_cut_what_is_left_into_four(tmp_path):
@@ -191,6 +137,7 @@ def test_it_goes_on_after_every_interruption_and_repeats_nothing(tmp_path, rate,
     journal = Journal(tmp_path / "b")
     recorded = [run.commit for run in journal.runs if not run.copy]
     assert sorted(recorded) == sorted([*runs, *judge.ended])
+    assert recorded == [*runs, *judge.ended] or jobs > 1 or at_once > 1
     if rate == 1.0:
         inner = [run.commit for run in journal.runs[:-3] if run.commit not in (world.commits[0], world.commits[-1])]
         assert len(inner) == len(set(inner)) or jobs > 1

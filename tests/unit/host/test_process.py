@@ -170,12 +170,15 @@ def test_niceness_counts_beyond_the_session_and_is_inherited() -> None:
     groups = Path("/proc/self/autogroup")
     if not groups.exists():
         pytest.skip("this kernel does not group processes by session (CONFIG_SCHED_AUTOGROUP)")
-    # It gets its niceness just after its start; on a busy host that may be after its first lines.
-    inner = ("import os, time\nfrom farm.host import process\n"
-             f"while os.nice(0) < {min(19, os.nice(0) + 7)}: time.sleep(0.01)\n"
-             "child = process.spawn(['sleep', '60'])\nprint(child.pid, flush=True)\nchild.wait()")
-    with process.running(process.spawn([sys.executable, "-c", inner], stdout=subprocess.PIPE, nice=7)) as child:
+    # It gets its niceness just after its start, and so waits for a line: on a busy host it might be quicker.
+    inner = ("from farm.host import process; input(); child = process.spawn(['sleep', '60']); "
+             "print(child.pid, flush=True); child.wait()")
+    with process.running(process.spawn(
+            [sys.executable, "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE, nice=7)) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
         for pid in (child.pid, int(child.stdout.readline())):
             assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.nice(0) + 7)
             assert Path(f"/proc/{pid}/autogroup").read_text().split()[-1] == str(min(19, os.nice(0) + 7))
