@@ -30,8 +30,9 @@ VARIABLE = "FARM_LEASE"
 # The same in a janitor's own environment: janitors of inner leases are waited for, not killed.
 JANITOR_VARIABLE = "FARM_JANITOR"
 
-# How long the janitor goes on killing; only a process stuck in the kernel takes longer than milliseconds.
-_SWEEP_SECONDS = 10.0
+# How long the janitor goes on killing: milliseconds, but for a process that waits for a slow disk and dies after that.
+# What it would still write must not outlive the directory's removal.
+_SWEEP_SECONDS = 60.0
 # How long it waits for processes in the middle of exec to show whose they are.
 _EXEC_SECONDS = 1.0
 # PF_KTHREAD of include/linux/sched.h: kernel threads have no environment.

@@ -44,8 +44,8 @@ def lives(pid: int) -> bool:
         return False
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> bool:
-    """Wait until the condition holds; False when it does not in time."""
+def eventually(holds: Callable[[], bool], seconds: float = 120.0) -> bool:
+    """Wait until the condition holds; False when it does not in time, which is longer than a busy disk keeps a file."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:

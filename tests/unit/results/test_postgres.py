@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,8 +61,17 @@ def of_server(directory: Path, pid: int) -> set[str]:
     return {key} | {path.name for path in Path(f"/proc/{pid}/root/dev/shm").iterdir()}
 
 
-def nothing_left(one: Owner) -> Callable[[], bool]:
-    return lambda: not inside(one.directory) and not one.left()
+def left(one: Owner) -> dict[str, list[str]]:
+    """What is left, by kind, with what a failure needs to be understood."""
+    processes = [f"{pid} {stat(pid)}" for pid in inside(one.directory)]
+    return {kind: found for kind, found in {"processes": processes, "files": one.left()}.items() if found}
+
+
+def stat(pid: int) -> str:
+    """Name, state and parents of a process as /proc has them; "" when it is gone."""
+    with suppress(OSError):
+        return " ".join(Path(f"/proc/{pid}/stat").read_text().split()[1:6])
+    return ""
 
 
 def test_a_kill_leaves_neither_processes_nor_files_nor_shared_memory(owner: Owner) -> None:
@@ -72,7 +81,7 @@ def test_a_kill_leaves_neither_processes_nor_files_nor_shared_memory(owner: Owne
     memory = of_server(owner.directory, pids[0])
     assert len(memory) > 1, "of both kinds"
     owner.process.kill()
-    assert eventually(nothing_left(owner))
+    assert eventually(lambda: not left(owner)), left(owner)
     assert not memory & of_host()
 
 
@@ -82,5 +91,5 @@ def test_a_kill_while_it_starts(owner: Owner, seconds: float) -> None:
     assert owner.said() == "begins"
     time.sleep(seconds)
     owner.process.kill()
-    assert eventually(nothing_left(owner))
+    assert eventually(lambda: not left(owner)), left(owner)
     assert of_host() <= before
