@@ -28,10 +28,10 @@ from farm.bisect.judge import FarmJudge
 from farm.bisect.values import Build, Run, Seen
 from farm.errors import FarmError
 from farm.repro.ranking import rank
-from farm.repro.reached import Reached, load
 from farm.repro.understanding import understand
 from farm.results import records
 from farm.results.directory import write_json
+from farm.results.reached import Reached, load
 
 # What the reports are about.
 FILES = (

@@ -202,12 +202,28 @@ def cells(run: Ended) -> tuple[CellResult, ...]:
     return tuple(_cell(row) for row in (run.answer or {}).get("cells", ()))
 
 
+def cells_in(run: Path) -> tuple[CellResult, ...]:
+    """The cells of a run directory, as far as they can be read."""
+    found = []
+    for path in sorted(run.glob(f"*/{RESULT}")):
+        with suppress(KeyError, TypeError, ValueError):
+            about = _about(path.parent)
+            row = {"testcase": about["cell"]["testcase"], "outcome": about["outcome"], "title": about["title"]}
+            found.append(_cell({**row, "directory": path.parent}))
+    return tuple(found)
+
+
+def _about(directory: Path | None) -> dict[str, Any]:
+    """What a cell's directory says; nothing when it cannot be read."""
+    with suppress(OSError, ValueError):
+        if directory is not None:
+            return dict(json.loads((directory / RESULT).read_bytes()))
+    return {}
+
+
 def _cell(row: dict[str, Any]) -> CellResult:
-    about: dict[str, Any] = {}
     directory = Path(row["directory"]) if row["directory"] else None
-    if directory is not None:
-        with suppress(OSError, ValueError):
-            about = json.loads((directory / RESULT).read_bytes())
+    about = _about(directory)
     return CellResult(
         testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
         ready=bool(about.get("ready")), cause=cause_from_json(about.get("cause")),

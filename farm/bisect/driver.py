@@ -5,9 +5,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from farm.bisect import statistics, strategy
+from farm.bisect.chooser import Chooser, Suspect
 from farm.bisect.examiner import Examiner
 from farm.bisect.gitbisect import GitBisect
-from farm.bisect.history import Evidence, History, sections
+from farm.bisect.history import Evidence, History
 from farm.bisect.judge import Judge
 from farm.bisect.progress import HistoryProgress
 from farm.bisect.proof import Proof
@@ -37,10 +38,11 @@ class Driver:
     """One bisection, from the first run of an end to the answer. Going on after an interruption is the same call."""
 
     def __init__(self, judge: Judge, git: GitBisect, history: History, journal: Journal, *, settings: Settings,
-                 say: Say) -> None:
+                 suspect: Suspect, say: Say) -> None:
         self._git, self._history = git, history
         self.journal, self._settings = journal, settings
         self._progress = HistoryProgress(history, journal, settings, say)
+        self._chooser = Chooser(git, history, settings, suspect, self._progress.suspects)
         # The end that has the bug, and the one that is free of it.
         self._buggy, self._free = (history.old, history.new) if settings.fix else (history.new, history.old)
         self._examiner = Examiner(
@@ -50,18 +52,16 @@ class Driver:
     def run(self, prove: Prove) -> Verdict:
         """Raises UserError for ends that do not behave, InfrastructureError when the host fails again and again."""
         with self._examiner as examiner:
-            examiner.coming = self._first_builds()
+            examiner.coming = self._first_builds
             examiner.verify_buggy_end()
             examiner.verify_free_end()
             return self._search(prove)
 
     def _first_builds(self) -> list[str]:
-        """What to build while the end that has the bug is run: the other end, then what will be judged first."""
-        middle = self._git.would_ask({})
-        if self._settings.jobs > 1:
-            return [self._free, *self._choose(middle, {})]
-        after = [self._git.would_ask({middle: answer}) for answer in (Answer.BUG, Answer.NO_BUG)] if middle else []
-        return [self._free, middle, *after]
+        """What to build while the ends are run: the one that is free of the bug, then what will be judged first."""
+        first = self._chooser.next({})
+        after = self._chooser.ahead(first[0], {}, 0.5) if len(first) == 1 else []
+        return [self._free, *first, *after]
 
     @property
     def evidence(self) -> Evidence:
@@ -83,7 +83,7 @@ class Driver:
             now = self._git.tell(answers)
             if not now.culprits:
                 self._progress.revisions_left(len(self._left(answers)))
-                self._judge_all(self._choose(now.commit, answers), answers)
+                self._judge_all(self._chooser.next(answers, now.commit), answers)
                 continue
             sure = strategy.confidence(now.culprits, evidence)
             target = strategy.doubtful(now.culprits, evidence, self.journal.steps)
@@ -109,21 +109,14 @@ class Driver:
     def _left(self, answers: dict[str, Answer]) -> frozenset[str]:
         return strategy.left(answers, self._history, fix=self._settings.fix)
 
-    def _choose(self, commit: str, answers: dict[str, Answer]) -> list[str]:
-        """The revisions to judge now: git's own, or with --jobs several that cut the rest into equal parts."""
-        if self._settings.jobs == 1:
-            return [commit]
-        left = self._left(answers)
-        chosen = sections(left, self._history, self._git.distances(answers), self._settings.jobs, answers)
-        return [one for one in chosen if one in left and one != self._history.new] or [commit]
-
     def _judge_all(self, commits: Sequence[str], answers: dict[str, Answer]) -> None:
         """Judge revisions at once; those that an answer makes superfluous are stopped."""
         if len(commits) == 1:
-            self._think_ahead(commits[0], answers)
+            coming = self._chooser.ahead(commits[0], answers, strategy.share_with_bug(commits[0], self.evidence))
+            self._examiner.coming = lambda: coming
             self._examiner.settle(commits[0])
             return
-        self._examiner.coming = ()  # too many answers are possible
+        self._examiner.coming = list  # too many answers are possible
         with ThreadPoolExecutor(len(commits)) as pool:
             pending: dict[Future[strategy.Conclusion | None], str] = {
                 pool.submit(self._examiner.settle, commit): commit for commit in commits}
@@ -148,9 +141,3 @@ class Driver:
         for other in others:
             if (other not in inside) if is_new else (other in inside):
                 self._examiner.drop(other)
-
-    def _think_ahead(self, commit: str, answers: dict[str, Answer]) -> None:
-        """Let the revisions be built that git will ask for next, whatever the answer to this one."""
-        likely = strategy.share_with_bug(commit, self.evidence)
-        shares = sorted(((likely, Answer.BUG), (1 - likely, Answer.NO_BUG)), key=lambda pair: -pair[0])
-        self._examiner.coming = [self._git.would_ask({**answers, commit: answer}) for _, answer in shares]

@@ -119,23 +119,3 @@ class Evidence:
                 commits, runs = kernels.get(kernel, (set[str](), 0))
                 kernels[kernel] = (commits | {run.commit}, runs + (not run.copy))
         return list(kernels.values())
-
-
-def sections(left: Collection[str], history: History, distance: Mapping[str, int], count: int,
-             without: Collection[str]) -> list[str]:
-    """Up to `count` commits that cut what is left into parts of equal size, whatever their answers.
-
-    `distance` is git's (`rev-list --bisect-all`): the smaller of the two parts that a commit cuts what is left into.
-    """
-    chosen: list[str] = []
-    rest = frozenset(left)
-    for number in range(1, count + 1):
-        wanted = len(rest) * number / (count + 1)
-        near = sorted(
-            (one for one in distance if one not in chosen and one not in without),
-            key=lambda one: (abs(distance[one] - min(wanted, len(rest) - wanted)), one))
-        # Two commits of the same distance may lie on either side of the middle: look at the nearest few.
-        sized = {one: len(history.ancestors(one) & rest) for one in near[:16]}
-        if sized:
-            chosen.append(min(sized, key=lambda one: (abs(sized[one] - wanted), near.index(one))))
-    return chosen

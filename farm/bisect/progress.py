@@ -7,8 +7,12 @@ from farm.bisect import statistics
 from farm.bisect.history import History
 from farm.bisect.state import Journal, Step
 from farm.bisect.statistics import Rate
+from farm.bisect.suspects import Guess
 from farm.bisect.values import Answer, Run, Seen, Settings, Symptom
 from farm.guest.shell import visible
+
+# So many suspects are told by name.
+_SUSPECTS = 5
 
 
 class Progress:
@@ -91,6 +95,16 @@ class HistoryProgress(Progress):
     def revisions_left(self, count: int) -> None:
         rounds = statistics.steps(count, self._settings.jobs)
         self._say(f"{count} revisions left, about {rounds} step{'s' if rounds != 1 else ''}" + self.time(rounds))
+
+    def suspects(self, guess: Guess, count: int) -> None:
+        """Who is asked about first, and why."""
+        listed = list(guess.suspects.items())
+        self._say(f"suspected, of {count} revisions, for touching what failed or what few but this testcase reach; "
+                  "--order git minds none of it:")
+        for commit, suspect in listed[:_SUSPECTS]:
+            self._say(f"    {self.name(commit)} ({visible(suspect.file)}: {visible(suspect.function)})")
+        if len(listed) > _SUSPECTS:
+            self._say(f"    and {len(listed) - _SUSPECTS} more")
 
     def doubt(self, culprits: Sequence[str], confidence: float, target: str) -> None:
         what = culprits[0][:12] if len(culprits) == 1 else f"one of {len(culprits)} revisions"

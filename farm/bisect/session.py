@@ -12,11 +12,12 @@
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from farm.bisect import gitbisect, report
+from farm import trial
+from farm.bisect import gitbisect, report, suspects
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import GitBisect
 from farm.bisect.history import Evidence, History, read
@@ -24,11 +25,13 @@ from farm.bisect.judge import FarmJudge
 from farm.bisect.proof import Comparer, Proof, Prover, revert_patch
 from farm.bisect.request import REQUEST, Request, claim, load
 from farm.bisect.state import Journal
+from farm.bisect.values import Seen
 from farm.errors import InfrastructureError, UserError
 from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
 from farm.kernel.values import BuildRequest
+from farm.results import reached
 from farm.results.alone import alone_in
 from farm.results.directory import write_atomically
 
@@ -82,7 +85,8 @@ class Session:
                   f"everything is kept in {self.directory}")
         if dirty := uncommitted(request.subject.tree):
             self._say(dirty)
-        driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say)
+        driver = Driver(judge, bisect, history, journal, settings=request.settings, say=self._say,
+                        suspect=lambda left: self._suspect(repository, journal, left))
         verdict = driver.run(lambda culprits, evidence: self._prove(repository, culprits, evidence, driver))
         return self._report(repository, verdict, driver.evidence, journal)
 
@@ -152,6 +156,17 @@ class Session:
         base = gitbisect.merge_base(repository, request.old, request.new)
         return f"{said}." + (f" They parted at {base[:12]}: try it as {first}." if base else
                              " They have no commit in common.")
+
+    def _suspect(self, repository: Repository, journal: Journal, left: Collection[str]) -> suspects.Guess | None:
+        """Who is suspected among those that are left, by what the end with the bug showed."""
+        symptom = journal.symptom
+        if symptom is None:
+            return None
+        failed = [cell for run in journal.runs if run.commit == self.request.bad and run.seen is Seen.BUG
+                  and run.directory for cell in trial.cells_in(self.directory / run.directory) if cell.failures]
+        findings = [one for cell in failed for one in cell.failures if symptom.covers(one)]
+        speaks_of = suspects.clues(findings, {cell.testcase for cell in failed}, reached.load())
+        return suspects.guess(repository, self.request.new, left, speaks_of)
 
     def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, driver: Driver) -> Proof:
         if len(culprits) != 1:

@@ -8,6 +8,10 @@ from farm.model import Finding
 from farm.oops import KINDS
 from farm.verdict import OWN_KINDS, Cause
 
+# Who chooses the next revision: the farm, that which tells most when some commits are suspected, or `git bisect` alone.
+SUSPECTS = "suspects"
+ORDERS = (SUSPECTS, "git")
+
 
 class Seen(Enum):
     """What one run, or one build, of a revision showed; the first two speak of the bug, no other ever does."""
@@ -129,3 +133,5 @@ class Settings:
     confidence: float = 0.95
     # The history is limited to commits that touch these.
     paths: tuple[str, ...] = ()
+    # One of ORDERS.
+    order: str = SUSPECTS

@@ -14,7 +14,7 @@ from farm.bisect.report import render, to_json
 from farm.bisect.request import Request, load
 from farm.bisect.session import Session, resolve
 from farm.bisect.state import Journal
-from farm.bisect.values import Settings
+from farm.bisect.values import ORDERS, SUSPECTS, Settings
 from farm.cli.bisect_config import AS_JSON, CONFIDENCE, MATCH
 from farm.cli.bisect_config import run as run_config
 from farm.cli.judge import BUILD, RUN, subject_of
@@ -62,13 +62,15 @@ def command() -> None:
               help="Runs of each revision.  [default: as many as the reproduction rate wants]")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="J", help="Judge J revisions at once.")
 @CONFIDENCE
+@click.option("--order", type=click.Choice(ORDERS), default=SUSPECTS, show_default=True,
+              help="Who chooses the next revision: the farm, by which commits the failure speaks of, or git.")
 @click.option("--dir", "directory", type=Path, metavar="DIR",
               help="Directory of the bisection.  [default: one below `bisections`, named after what is asked]")
 @AS_JSON
 @options((*BUILD, *RUN))
 def start(
     testcases: Sequence[str], tree: Path, good: str, bad: str, *, paths: tuple[str, ...], directory: Path | None,
-    as_json: bool, fix: bool, match: str, runs: int, jobs: int, confidence: float, **given: Any,
+    as_json: bool, fix: bool, match: str, runs: int, jobs: int, confidence: float, order: str, **given: Any,
 ) -> int:
     """Begin a bisection, or go on with it.
 
@@ -80,7 +82,7 @@ def start(
     request = Request(
         subject, good=resolve(tree, good, workdir), bad=resolve(tree, bad, workdir),
         settings=Settings(fix=fix, match=match, runs=runs, jobs=jobs, confidence=confidence,
-                          paths=tuple(_within(subject.tree, path) for path in paths)),
+                          order=order, paths=tuple(_within(subject.tree, path) for path in paths)),
         inputs=digests([*given["patch"], *given["config_dir"], *of_testcases(subject.testcases)]))
     return _run(request, directory or Path("bisections") / request.name, as_json=as_json)
 

@@ -16,8 +16,8 @@ from farm.host.workdir import data_directory
 from farm.model import Outcome
 from farm.options import OPTIONS, as_arguments
 from farm.reach import FILE as FUNCTIONS
-from farm.repro import reached
 from farm.repro.recorded import load as load_run
+from farm.results import reached
 
 _CHOSEN = ("--source", "--tree", "--rev", "--seed", "--duration", "--runs-dir")
 # Enough for every function that a workload reaches at all, nearly.

@@ -19,8 +19,8 @@ from farm.errors import UserError
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro.letter import Letter, read_letter
 from farm.repro.ranking import Proposal, rank
-from farm.repro.reached import load
 from farm.repro.understanding import Understanding, understand
+from farm.results.reached import load
 from farm.textform import printable
 
 # Source packages of Debian 12, by the version of their kernels.

@@ -26,8 +26,8 @@ from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro import trypatch
 from farm.repro.likeness import likeness
 from farm.repro.ranking import rank
-from farm.repro.reached import load
 from farm.repro.understanding import understand
+from farm.results.reached import load
 from farm.textform import printable
 
 _TABLE = (*BUILD_OPTIONS, *without(RUN_OPTIONS, "--kernel-image", "--seed", "--ssh-port"))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from farm.repro.reached import Reached
 from farm.repro.understanding import CONCEPTS, Understanding
+from farm.results.reached import Reached
 
 # What the subjects of a report weigh beside its functions, by a function that only runs there and by a stack's word.
 _SUBJECT, _STACK = 2.0, 3.0
@@ -38,7 +38,8 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
     Of testcases that fit alike the one with the most stacks comes first: a load for many stacks can be run on a smaller
     one. Of parameters that fit alike, those whose stacks no better proposal has: two chances on one stack are one.
     """
-    rarity = _rarity(reached)
+    # Reaching a function says nothing when every testcase does, and most when one alone does.
+    rarity = {name: math.log(rare) for name, rare in reached.rarity.items()}
     wanted = _wanted(report, reached, rarity)
     stacks = _stack_words(report, reached)
     unsaid = {word for one in CONCEPTS for word in one.stack} - {
@@ -82,13 +83,6 @@ def _function(testcase: str) -> str:
 def _flavor(report: Understanding, possible: Iterable[str]) -> str:
     allowed = tuple(possible)
     return next((one for one in report.flavors if not allowed or one in allowed), "base")
-
-
-def _rarity(reached: Reached) -> dict[str, float]:
-    """How much reaching a function says: nothing when every testcase does, most when one alone does."""
-    count = len(reached.functions)
-    return {name: math.log(count / sum(name in one for one in reached.functions.values())) if count else 0.0
-            for name in reached.known}
 
 
 def _wanted(report: Understanding, reached: Reached, rarity: Mapping[str, float]) -> dict[str, float]:

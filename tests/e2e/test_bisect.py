@@ -135,6 +135,7 @@ def test_a_bisection_survives_its_death_and_names_the_commit(place, start):
     assert process.returncode == 0, out
     print(out)
     assert steps(place)[:len(before)] == before
+    assert f"({FILE}: crypt_map)" in out  # those who touched what failed were asked about first
     # In doubt the bad end is run again for how often the bug shows; verifying it twice would take more runs than that.
     runs = Counter(json.loads(line)["run"]["commit"] for line in steps(place) if '"run"' in line)
     assert runs[commits[8]] <= BELIEVED < 2 * ENOUGH

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from farm.repro.reached import load
+from farm.results.reached import load
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ import pytest
 from bench.measure import BenchError
 from bench.mutation import Change, Mutation, claim, draw, from_json, judge, mutations
 from farm.bisect.values import Build, Run, Seen
-from farm.repro.reached import Reached
+from farm.results.reached import Reached
 
 PATH = "drivers/md/dm-crypt.c"
 TEXT = """struct crypt_config {

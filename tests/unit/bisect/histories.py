@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from farm.bisect.chooser import Suspect
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import REPOSITORIES, GitBisect
 from farm.bisect.history import read
 from farm.bisect.proof import Comparer, Proof, Prover
 from farm.bisect.state import Journal
+from farm.bisect.suspects import Guess
 from farm.bisect.values import Build, Run, Seen, Settings
 from farm.host import lease
 from farm.kernel import git
@@ -161,7 +163,7 @@ def empty_repository() -> Path:
 
 
 def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Settings | None = None, *,
-           reverts: bool = True) -> Verdict:
+           reverts: bool = True, suspect: Suspect = lambda _: Guess()) -> Verdict:
     """One bisection of a world, with all that a real one has but kernels; `reverts` says whether the culprit can be."""
     settings = settings or Settings(fix=world.fix)
     directory.mkdir(exist_ok=True)
@@ -191,7 +193,7 @@ def bisect(world: World, directory: Path, judge: KnowingJudge, settings: Setting
         return Prover(journal, evidence, settings, say).prove(without, culprits[0])
 
     driver = Driver(judge, GitBisect(directory, old, new, settings), history, journal,
-                    settings=settings, say=say)
+                    settings=settings, suspect=suspect, say=say)
     try:
         return driver.run(prove)
     finally:

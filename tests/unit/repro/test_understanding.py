@@ -7,8 +7,8 @@ import pytest
 from farm.cli.repro import source_for
 from farm.errors import UserError
 from farm.repro.ranking import rank
-from farm.repro.reached import Reached, load
 from farm.repro.understanding import understand
+from farm.results.reached import Reached, load
 
 REPORTS = Path(__file__).resolve().parents[3].parent / "shared/reports"
 OOPS = """\

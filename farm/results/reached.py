@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,12 @@ class Reached:
     def known(self) -> frozenset[str]:
         """Every function that some testcase reaches."""
         return frozenset().union(*self.functions.values())
+
+    @property
+    def rarity(self) -> dict[str, float]:
+        """Function -> how many testcases there are for each that reaches it: 1 when all do."""
+        counted = Counter(name for functions in self.functions.values() for name in functions)
+        return {name: len(self.functions) / count for name, count in counted.items()}
 
     def add(self, testcase: str, functions: Iterable[str], stacks: Iterable[str], kernel: str) -> None:
         """Put a measurement in, in the place of an older one."""
