@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import history
+from bench.kept import claim
 from bench.main import FARM
 from bench.measure import BenchError, Figure, carry_out, pasteable
 from farm.bisect.state import Journal
+from farm.bisect.values import ORDERS, SUSPECTS
 from farm.host import process
 from farm.model import REQUEST_REFUSED
 from farm.qualify.mutant import Mutant, load_mutants
@@ -28,6 +30,7 @@ MUTANTS = ("dm-crypt-null-callback", "t10-pi-ref-in-sectors", "dm-crypt-request-
 # Shares of histories in which the right commit has to be named, in percent.
 _ALWAYS, _FLAKY = 100.0, 95.0
 RESULTS = "histories.jsonl"
+ABOUT = "histories.json"
 
 
 def tree(directory: Path) -> tuple[Path, str]:
@@ -49,10 +52,9 @@ def name_of(mutant: Mutant, percent: int, seed: int, *, fix: bool) -> str:
 
 
 def bisect(
-    directory: Path, mutant: Mutant, *, seed: int, percent: int, commits: int, duration: float, machine: str = "",
-    fix: bool = False,
+    directory: Path, mutant: Mutant, options: Sequence[str], *, seed: int, percent: int, commits: int, fix: bool,
 ) -> dict[str, Any]:
-    """Bisect one history, or go on with it; one whose bad end never showed the bug has named nothing.
+    """Bisect one history by these options, or go on with it; one whose bad end never showed the bug has named nothing.
 
     Raises BenchError when the bisection itself fails.
     """
@@ -62,8 +64,8 @@ def bisect(
                         fix=fix, branch=f"bench/{name}")
     old, new = made.commits[0], made.commits[-1]
     ends = ["--good", new, "--bad", old, "--fix"] if fix else ["--good", old, "--bad", new]
-    argv = [FARM, "bisect", "--tree", str(path), *ends, "--dir", str(directory / name), "--duration", f"{duration:g}",
-            *(["--machine", machine] if machine else []), "--json", mutant.testcase]
+    argv = [FARM, "bisect", "--tree", str(path), *ends, "--dir", str(directory / name), *options, "--json",
+            mutant.testcase]
     print(f"{name}: {pasteable(argv, {})}", file=sys.stderr)
     began = time.monotonic()
     child = process.spawn(argv, stdout=subprocess.PIPE, stderr=sys.stderr.fileno())
@@ -110,6 +112,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of each workload (default: 10)")
     parser.add_argument("--machine", default="", metavar="TEXT",
                         help="as farm run takes it; with cpus=1, a host of two cores runs two guests at once")
+    parser.add_argument("--order", choices=ORDERS, default=SUSPECTS,
+                        help=f"who chooses the revisions (default: {SUSPECTS})")
     parser.add_argument("--mutant", action="append", metavar="NAME", help="only these mutants")
     return parser.parse_args()
 
@@ -119,13 +123,16 @@ def main() -> int:
     directory: Path = asked.dir.absolute()
     default = MUTANTS if asked.percent == 100 else history.FLAKY
     mutants = [load_mutants([name])[0] for name in asked.mutant or default]
+    # What else is asked is in the name of each row.
+    claim(directory, ABOUT, {name: getattr(asked, name) for name in ("commits", "duration", "machine", "order")})
+    options = ["--duration", f"{asked.duration:g}", "--order", asked.order,
+               *(["--machine", asked.machine] if asked.machine else [])]
     done = {row["name"]: row for row in records.read(directory / RESULTS)}
     for seed in range(1, asked.histories + 1):
         mutant = mutants[seed % len(mutants)]
         if name_of(mutant, asked.percent, seed, fix=asked.fix) in done:
             continue
-        row = bisect(directory, mutant, seed=seed, percent=asked.percent, commits=asked.commits,
-                     duration=asked.duration, machine=asked.machine, fix=asked.fix)
+        row = bisect(directory, mutant, options, seed=seed, percent=asked.percent, commits=asked.commits, fix=asked.fix)
         records.append(directory / RESULTS, row)
         done[row["name"]] = row
     rows = list(done.values())

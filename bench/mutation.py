@@ -10,7 +10,6 @@ What was done is kept in --dir: the same command goes on after an interruption.
 
 import argparse
 import difflib
-import json
 import random
 import re
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 from bench import history
 from bench.histories import SOURCE, tree
+from bench.kept import claim
 from bench.measure import BenchError
 from farm.bisect.builds import Builds
 from farm.bisect.judge import FarmJudge
@@ -30,7 +30,6 @@ from farm.errors import FarmError
 from farm.repro.ranking import rank
 from farm.repro.understanding import understand
 from farm.results import records
-from farm.results.directory import write_json
 from farm.results.reached import Reached, load
 
 # What the reports are about.
@@ -232,20 +231,9 @@ def judge(change: Change, build: Build, run: Callable[[str], Run], unmodified: s
     return Row(mutation, "unnoticed" if passed else "unasked", passed=tuple(passed))
 
 
-def claim(directory: Path, asked: argparse.Namespace) -> None:
-    """Make a directory that of these options, or see that it is. Raises BenchError: rows of others would be counted."""
-    wanted = {name: value for name, value in vars(asked).items() if name not in ("dir", "count")}
-    path = directory / ABOUT
-    known = json.loads(path.read_bytes()) if path.exists() else wanted
-    if other := [f"--{name} {known.get(name)}" for name in wanted if known.get(name) != wanted[name]]:
-        raise BenchError(f"{directory} was begun with {', '.join(other)}. Choose another --dir.")
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
-
-
 def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
     """Ask changes until so many count, those of an earlier command among them. Raises BenchError and FarmError."""
-    claim(directory, asked)
+    claim(directory, ABOUT, {name: value for name, value in vars(asked).items() if name not in ("dir", "count")})
     repository = history.Repository(tree(directory)[0])
     texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
     kernels = Kernels(directory / "patches", asked.flavor, asked.duration)

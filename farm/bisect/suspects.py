@@ -17,6 +17,8 @@ from farm.results.reached import Reached
 
 # How many times likelier the culprit touches a file with the function that the report names, or with one of its trace.
 _NAMED, _TRACE = 400.0, 100.0
+# What more than every second testcase reaches says nothing of one.
+_RARE = 2.0
 # A commit that touches nothing of this, and one that touches nothing that a kernel is made of.
 _OTHER, _NO_CODE = 1.0, 1 / 64
 # Of no kernel's code: Documentation/, the tools that run on a host, and lists of people.
@@ -58,7 +60,7 @@ def clues(findings: Iterable[Finding], testcases: Iterable[str], reached: Reache
     found: dict[str, float] = {}
     rarity = reached.rarity
     for function in {name for one in testcases for name in reached.functions.get(one, ())}:
-        if rarity[function] > 1:
+        if rarity[function] >= _RARE:
             found[function] = rarity[function] - 1
     for finding in findings:
         for frame in finding.frames:

@@ -1,14 +1,14 @@
 """Random changes of C source: where they are made, and what becomes of them."""
 
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from bench.kept import claim
 from bench.measure import BenchError
-from bench.mutation import Change, Mutation, claim, draw, from_json, judge, mutations
+from bench.mutation import Change, Mutation, draw, from_json, judge, mutations
 from farm.bisect.values import Build, Run, Seen
 from farm.results.reached import Reached
 
@@ -129,8 +129,7 @@ def test_a_failure_of_the_host_is_nobodys_miss(build: Build) -> None:
 
 
 def test_rows_of_other_options_are_not_counted(tmp_path: Path) -> None:
-    asked = Namespace(dir=tmp_path, count=40, seed=1, file=None, flavor="base")
-    for again in (asked, Namespace(**{**vars(asked), "count": 50})):
-        claim(tmp_path / "d", again)
+    for _ in range(2):
+        claim(tmp_path / "d", "about.json", {"seed": 1, "flavor": "base"})
     with pytest.raises(BenchError, match=r"d was begun with --seed 1\. Choose another --dir\."):
-        claim(tmp_path / "d", Namespace(**{**vars(asked), "seed": 2}))
+        claim(tmp_path / "d", "about.json", {"seed": 2, "flavor": "base"})
