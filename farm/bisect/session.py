@@ -16,7 +16,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from farm import trial
 from farm.bisect import gitbisect, report, suspects
 from farm.bisect.driver import Driver, Verdict
 from farm.bisect.gitbisect import GitBisect
@@ -27,6 +26,7 @@ from farm.bisect.request import REQUEST, Request, claim, load
 from farm.bisect.state import Journal
 from farm.bisect.values import Seen
 from farm.errors import InfrastructureError, UserError
+from farm.guest.shell import visible
 from farm.host.workdir import Workdir
 from farm.kernel import git, sources
 from farm.kernel.git import Repository
@@ -158,15 +158,19 @@ class Session:
                              " They have no commit in common.")
 
     def _suspect(self, repository: Repository, journal: Journal, left: Collection[str]) -> suspects.Guess | None:
-        """Who is suspected among those that are left, by what the end with the bug showed."""
+        """Who is suspected among those that are left, by what the end with the bug showed; nobody where that cannot be
+        told, for the answer needs none of it."""
         symptom = journal.symptom
         if symptom is None:
             return None
-        failed = [cell for run in journal.runs if run.commit == self.request.bad and run.seen is Seen.BUG
-                  and run.directory for cell in trial.cells_in(self.directory / run.directory) if cell.failures]
-        findings = [one for cell in failed for one in cell.failures if symptom.covers(one)]
-        speaks_of = suspects.clues(findings, {cell.testcase for cell in failed}, reached.load())
-        return suspects.guess(repository, self.request.new, left, speaks_of)
+        runs = [self.directory / run.directory for run in journal.runs
+                if run.commit == self.request.bad and run.seen is Seen.BUG and run.directory]
+        try:
+            speaks_of = suspects.clues_of(runs, symptom, reached.load())
+            return suspects.guess(repository, self.request.new, left, speaks_of)
+        except (InfrastructureError, UserError) as error:
+            self._say(f"no commit is suspected, so git chooses: {visible(str(error))}")
+            return suspects.Guess()
 
     def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, driver: Driver) -> Proof:
         if len(culprits) != 1:

@@ -1,4 +1,4 @@
-"""Which commits a failure speaks of, before any of them was judged. Pure but for what asks git.
+"""Which commits a failure speaks of, before any of them was judged. Pure but for what asks git or reads a run.
 
 Two things point at a file: the trace of the crash report, and what the failing testcase reaches and few others do (the
 record of `farm reach`). A commit that touches such a file is suspected. That is a guess, so it decides in which order
@@ -8,7 +8,10 @@ revisions are judged, and never what is answered or how sure that is.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from farm import trial
+from farm.bisect.values import Symptom
 from farm.errors import InfrastructureError
 from farm.host import process
 from farm.kernel.git import Repository
@@ -59,7 +62,7 @@ def clues(findings: Iterable[Finding], testcases: Iterable[str], reached: Reache
     """Function -> how much a failure speaks of it, by its crash reports and by what its testcases reach."""
     found: dict[str, float] = {}
     rarity = reached.rarity
-    for function in {name for one in testcases for name in reached.functions.get(one, ())}:
+    for function in {name for one in testcases for name in reached.of(one)}:
         if rarity[function] >= _RARE:
             found[function] = rarity[function] - 1
     for finding in findings:
@@ -69,6 +72,13 @@ def clues(findings: Iterable[Finding], testcases: Iterable[str], reached: Reache
         if finding.function:
             found[finding.function] = _NAMED
     return found
+
+
+def clues_of(runs: Iterable[Path], symptom: Symptom, reached: Reached) -> dict[str, float]:
+    """The clues of run directories, by the cells that failed and by those crash reports that are the bug."""
+    failed = [cell for run in runs for cell in trial.cells_in(run) if cell.failures]
+    findings = [one for cell in failed for one in cell.failures if symptom.covers(one)]
+    return clues(findings, {cell.testcase for cell in failed}, reached)
 
 
 def suspects(touches: Mapping[str, Collection[str]], defines: Mapping[str, Collection[str]],
@@ -114,6 +124,7 @@ def touched(repository: Repository, commits: Collection[str]) -> dict[str, tuple
 def defined(repository: Repository, revision: str, files: Iterable[str],
             names: Collection[str]) -> dict[str, frozenset[str]]:
     """Which of these functions each file defines in a revision. Raises InfrastructureError."""
+    wanted = frozenset(names)
     sources = sorted(file for file in files if file.endswith((".c", ".h", ".S")))
     found: dict[str, set[str]] = {}
     for begin in range(0, len(sources), _AT_ONCE):
@@ -123,7 +134,7 @@ def defined(repository: Repository, revision: str, files: Iterable[str],
             raise InfrastructureError(process.failure(done))
         for line in done.stdout.split("\n"):
             where, _, text = line.partition("\0")
-            found.setdefault(where.partition(":")[2], set()).update({*_NAME.findall(text)} & set(names))
+            found.setdefault(where.partition(":")[2], set()).update(wanted.intersection(_NAME.findall(text)))
     return {file: frozenset(functions) for file, functions in found.items() if functions}
 
 

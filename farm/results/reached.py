@@ -43,6 +43,14 @@ class Reached:
         counted = Counter(name for functions in self.functions.values() for name in functions)
         return {name: len(self.functions) / count for name, count in counted.items()}
 
+    def of(self, testcase: str) -> frozenset[str]:
+        """What a testcase reaches; of one that was not measured, what all those do that differ in parameters alone."""
+        if testcase in self.functions:
+            return self.functions[testcase]
+        name = testcase.partition("[")[0]
+        alike = [functions for one, functions in self.functions.items() if one.partition("[")[0] == name]
+        return frozenset.intersection(*alike) if alike else frozenset()
+
     def add(self, testcase: str, functions: Iterable[str], stacks: Iterable[str], kernel: str) -> None:
         """Put a measurement in, in the place of an older one."""
         self.functions[testcase] = frozenset(name for name in functions if _KEPT.fullmatch(name))

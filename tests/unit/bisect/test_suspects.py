@@ -3,10 +3,11 @@
 import pytest
 
 from farm.bisect import suspects
-from farm.bisect.suspects import clues, guess
-from farm.bisect.values import Settings
+from farm.bisect.suspects import clues, clues_of, guess
+from farm.bisect.values import Settings, Symptom
 from farm.kernel.git import Repository
-from farm.model import Finding, Frame
+from farm.model import Cell, Finding, Frame, KernelId, Machine, Outcome
+from farm.results.directory import RESULT, CellDirectory
 from farm.results.reached import Reached
 from tests.unit.bisect.histories import KnowingJudge, bisect, line
 from tests.unit.kernel.conftest import run_git
@@ -23,6 +24,9 @@ RECORD = Reached({
 def test_what_few_testcases_reach_says_much_and_what_all_do_nothing():
     assert clues([], ["test_crypt.py::test_a"], RECORD) == {"crypt_convert": 3.0, "crypt_map": 1.0}
     assert clues([], ["test_own.py::test_unknown"], RECORD) == {}
+    more = Reached({**RECORD.functions, "test_crypt.py::test_d[1]": frozenset({"zs_map", "crypt_map"}),
+                    "test_crypt.py::test_d[2]": frozenset({"zs_map", "zs_free"})})
+    assert clues([], ["test_crypt.py::test_d[new]"], more) == {"zs_map": 2.0}
 
 
 def test_a_trace_says_more_and_the_function_that_is_named_most():
@@ -31,6 +35,19 @@ def test_a_trace_says_more_and_the_function_that_is_named_most():
     found = clues([report], ["test_crypt.py::test_a"], RECORD)
     assert "memcpy" not in found
     assert found["kcryptd_crypt"] > found["crypt_map"] > found["crypt_convert"]
+
+
+def test_only_the_bug_of_cells_that_failed_is_read(tmp_path):
+    kernel = KernelId("debian:linux-source-6.12", "6.12.117-farm", "base")
+    other = Finding("warning", "WARNING in dm_io", "dm_io", (Frame("dm_io"),))
+    panic = Finding("panic", "panic in crypt_map", "crypt_map", (Frame("crypt_map"), Frame("dm_submit_bio")))
+    for testcase, outcome in (("test_crypt.py::test_b", Outcome.FAIL), ("test_crypt.py::test_a", Outcome.PASS)):
+        CellDirectory(tmp_path / "run", testcase).write_result(
+            Cell(kernel, Machine(), testcase), outcome, title="it", findings=(other, panic))
+    (tmp_path / "run/cut off").mkdir()
+    (tmp_path / "run/cut off" / RESULT).write_text('{"cell": ')
+    found = clues_of([tmp_path / "run", tmp_path / "pruned"], Symptom("panic", "it", "crypt_map"), RECORD)
+    assert found.keys() == {"crypt_map", "dm_submit_bio"}
 
 
 @pytest.fixture
