@@ -49,6 +49,8 @@ class GitBisect:
             Answer.NO_BUG: self.terms[1] if settings.fix else self.terms[0],
             Answer.SKIP: "skip",
         }
+        # What git would ask for after some answers; the question is put again for each run.
+        self._would_ask: dict[tuple[tuple[str, Answer], ...], str] = {}
         # What git was told since it started.
         self._told: dict[str, Answer] | None = None
 
@@ -74,6 +76,12 @@ class GitBisect:
 
     def would_ask(self, answers: Mapping[str, Answer]) -> str:
         """What git would ask for after these answers, near enough; "" when nothing would be left."""
+        key = tuple(answers.items())
+        if key not in self._would_ask:
+            self._would_ask[key] = self._asked_after(answers)
+        return self._would_ask[key]
+
+    def _asked_after(self, answers: Mapping[str, Answer]) -> str:
         skipped = {commit for commit, answer in answers.items() if answer is Answer.SKIP}
         if skipped:
             return next((commit for commit in self.distances(answers) if commit not in answers), "")
