@@ -10,7 +10,8 @@ is not yet covered:
   between fork and exec (the pipe closes itself at exec);
 - the sessions and the descendants of all these, which covers children whose environment was wiped.
 
-Only a process that wiped its environment, left its session and lost its parents, all three, would escape.
+Only a process that wiped its environment, left its session and lost its parents, all three and before the lease ended,
+would escape.
 """
 
 import os
@@ -33,6 +34,8 @@ JANITOR_VARIABLE = "FARM_JANITOR"
 # How long the janitor goes on killing: milliseconds, but for a process that waits for a slow disk and dies after that.
 # What it would still write must not outlive the directory's removal.
 _SWEEP_SECONDS = 60.0
+# How long it waits for processes to stop; one that waits for a disk does so later.
+_HALT_SECONDS = 1.0
 # How long it waits for processes in the middle of exec to show whose they are.
 _EXEC_SECONDS = 1.0
 # PF_KTHREAD of include/linux/sched.h: kernel threads have no environment.
@@ -51,6 +54,8 @@ class Process(NamedTuple):
     janitor_of: frozenset[str]
     # In exec, after its files were closed and before its new environment can be read.
     is_starting: bool
+    # Stopped, by a signal or a debugger.
+    is_halted: bool = False
 
 
 def processes() -> dict[int, Process]:
@@ -83,7 +88,8 @@ def _read(directory: Path) -> Process | None:
     # a program that was started with an empty environment has an end like any other.
     unset = readable and not environment and int(field[48]) == 0 and not int(field[6]) & _PF_KTHREAD
     return Process(
-        int(head.split(b" ", 1)[0]), int(field[1]), int(field[3]), ids[VARIABLE], ids[JANITOR_VARIABLE], unset
+        int(head.split(b" ", 1)[0]), int(field[1]), int(field[3]), ids[VARIABLE], ids[JANITOR_VARIABLE], unset,
+        field[0] in (b"T", b"t"),
     )
 
 
@@ -116,6 +122,7 @@ def sweep(scratch: Path, spare: int = 0, pipe: int = 0) -> None:
     begun = time.monotonic()
     spared = {os.getpid(), spare}
     lease_id = scratch.name
+    halted: set[int] = set()
     while (spent := time.monotonic() - begun) < _SWEEP_SECONDS:
         # Holders first: one that execs in between then shows its environment.
         holders = _holders(pipe) if pipe else set()
@@ -125,9 +132,13 @@ def sweep(scratch: Path, spare: int = 0, pipe: int = 0) -> None:
         starting = spent < _EXEC_SECONDS and any(process.is_starting for process in alive.values())
         if not ending and not waited and not starting:
             break
+        # Nobody dies before all are known: of what a server starts meanwhile, its parent alone may tell whose it is.
+        running = spent < _HALT_SECONDS and any(not alive[pid].is_halted for pid in ending if pid in alive)
+        sent = signal.SIGSTOP if running or ending - halted else signal.SIGKILL
         for pid in ending:
             with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, sent)
+        halted |= ending
         time.sleep(0.01)
     remove(scratch)
 

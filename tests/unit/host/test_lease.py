@@ -232,6 +232,43 @@ time.sleep(600)
     assert eventually(lambda: not lives(outer) and not one.left())
 
 
+# A server as PostgreSQL is one: it goes on starting children, and each leaves its session and wipes its environment, so
+# that nothing but its parent tells whose it is.
+BREEDER = """
+import os, sys, time
+while True:
+    if os.fork() == 0:
+        os.setsid()
+        os.execve("/bin/sleep", ["sleep", sys.argv[1]], {})
+    time.sleep(0.002)
+"""
+
+
+def of_command(seconds: str) -> list[int]:
+    """Processes that sleep so long."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cmdline").read_bytes() == f"sleep\0{seconds}\0".encode():
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_what_a_server_starts_while_it_is_killed_does_not_survive_it(owner: Start, attempt: int) -> None:
+    mark = f"{600 + attempt}.{os.getpid()}"
+    one = owner(HEAD + f"process.spawn([sys.executable, '-c', {BREEDER!r}, {mark!r}])\nsay(1)\ntime.sleep(600)")
+    one.said()
+    assert eventually(lambda: len(of_command(mark)) > 20)
+    one.process.kill()
+    assert eventually(lambda: not one.left())
+    try:
+        assert of_command(mark) == []
+    finally:
+        for pid in of_command(mark):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_two_farms_do_not_touch_each_other(owner: Start) -> None:
     code = HEAD + "say(process.spawn(['sleep', '600']).pid)\ntime.sleep(600)"
     first, second = owner(code), owner(code)
