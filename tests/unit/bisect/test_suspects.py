@@ -31,10 +31,10 @@ def test_what_few_testcases_reach_says_much_and_what_all_do_nothing():
 
 def test_a_trace_says_more_and_the_function_that_is_named_most():
     report = Finding("oops", "BUG: in kcryptd_crypt", "kcryptd_crypt", frames=(
-        Frame("memcpy", generic=True), Frame("kcryptd_crypt"), Frame("crypt_map")))
+        Frame("memcpy", generic=True), Frame("kcryptd_crypt"), Frame("crypt_map"), Frame("process_one_work")))
     found = clues([report], ["test_crypt.py::test_a"], RECORD)
     assert "memcpy" not in found
-    assert found["kcryptd_crypt"] > found["crypt_map"] > found["crypt_convert"]
+    assert found["kcryptd_crypt"] > found["crypt_map"] > found["process_one_work"] > found["crypt_convert"]
 
 
 def test_only_the_bug_of_cells_that_failed_is_read(tmp_path):
