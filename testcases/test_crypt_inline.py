@@ -31,6 +31,7 @@ DRIVERS = {"fast": "", "generic": GENERIC, "cryptd": "cryptd"}
 @pytest.mark.parametrize((), [
     *stacks("data", DRIVERS, (512, 4096), (BOTH,)),
     *stacks("data", {"cryptd": "cryptd"}, (512,), ("no_read_workqueue", "no_write_workqueue")),
+    *stacks("data", {"generic": GENERIC}, (512,), ("no_read_workqueue", "no_write_workqueue")),
 ])
 def test_inline(stack, fio):
     fio(stack, rw="randwrite", **JOBS)

@@ -171,6 +171,19 @@ def test_notices_that_the_hmac_was_removed(protected, target):
     assert target.run(["chmod", "600", path], check=False).status, "chmod made a new HMAC for a file without one"
 
 
+# As a signature of version 2 begins (security/integrity/integrity.h, struct signature_v2_hdr); nobody made the rest.
+FORGED = "0x030204deadbeef0008" + "00" * 8
+
+
+@FILESYSTEMS
+def test_notices_a_signature_that_nobody_made(protected, target):
+    """What EVM remembers of a file is forgotten when its own attribute is written, too (evm_inode_post_setxattr)."""
+    path = f"{protected.mountpoint}/file"
+    target.run(f"echo content >{path} && cat {path} && setfattr -n security.evm -v {FORGED} {path}")
+    assert target.run(["chmod", "600", path], check=False).status, "chmod made an HMAC for such a file"
+    assert target.run(["cat", path], check=False).status, "a file could be read whose signature nobody made"
+
+
 # CAP_NET_RAW in the form of linux/capability.h.
 CAPABLE = "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000"
 
@@ -267,6 +280,24 @@ id=$(awk '/ user +debug:empty/ { print $1 }' /proc/keys) && [ -n "$id" ] || exit
 def test_a_refused_key_has_no_content(target):
     """It has no payload that its type could read (security/keys/keyctl.c, keyctl_read_key)."""
     target.run(["keyctl", "session", "-", "bash", "-c", READ_REFUSED])
+
+
+# An encrypted key is loaded from what `keyctl pipe` gives, and its master gets other content after that.
+LOADED = """
+set -e
+master=$(keyctl add user master "$(head -c 32 /dev/urandom | base64)" @s)
+text=$(keyctl pipe $(keyctl add encrypted first "new user:master 32" @s))
+for wrong in "${text%??}" "${text}00" "${text%?}x" "${text%?}"; do
+  ! keyctl add encrypted second "load $wrong" @s 2>/dev/null
+done
+keyctl add encrypted second "load $text" @s
+keyctl update $master other
+"""
+
+
+def test_a_master_key_can_be_used_after_what_could_not_be_loaded(target):
+    """It is locked while it decrypts another key, and no longer (encrypted.c, encrypted_key_decrypt)."""
+    target.run(["keyctl", "session", "-", "bash", "-c", LOADED])
 
 
 # The helper writes down what it is told of key, caller and the caller's keyrings, and makes the key.

@@ -109,6 +109,24 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
                    check=False)
 
 
+# $1: the disk, of which nothing but the beginning is empty. A bit of the bitmap stands for 32 MiB, which are computed
+# in two steps (dm-integrity.c, RECALC_SECTORS).
+WIDE = r"""
+set -e
+dd if=/dev/zero of="$1" bs=1M count=4 oflag=direct status=none
+dd if=/dev/urandom of="$1" bs=1M seek=4 count=44 iflag=fullblock oflag=direct status=none
+dmsetup create wide --table "0 81920 integrity $1 0 - B 3 internal_hash:crc32c sectors_per_bit:65536 recalculate"
+"""
+
+
+@pytest.mark.namespace("data", size="64M")
+def test_wide_regions_are_computed_whole(target):
+    """Not before its last step is the bit of a region cleared (integrity_recalc)."""
+    target.run(["bash", "-c", WIDE, "bash", target.block_device("data")])
+    target.run(["bash", "-c", RECALCULATED, "wide"])
+    target.run("dd if=/dev/mapper/wide of=/dev/null bs=1M iflag=direct status=none && dmsetup remove wide")
+
+
 # $1: the disk. What dm-integrity grows by holds anything, tags included, and was never written to through it.
 SMALL_DISK = r"""
 set -e
