@@ -17,6 +17,7 @@ from typing import Any
 from farm.deadline import Deadline, Pace
 from farm.errors import CrashError, FarmError, GuestError, HangError, InfrastructureError, VerificationError
 from farm.expectation import Expectation, nowhere, told
+from farm.guest.watch import never
 from farm.liveness import Liveness, Workloads
 from farm.model import Extent, Finding
 from farm.oops import Parser
@@ -75,6 +76,7 @@ class Monitor:
         self.block_of: Callable[[str], int] = lambda _: 0
         # Told once, in a thread of its own, when the cell is over.
         self.on_trip: Callable[[], None] = lambda: None
+        self.excuse: Callable[[Finding], bool] = never
         # What was announced, and what was reported of it, for the record.
         self.expected: list[dict[str, str]] = []
         self._findings: list[Finding] = []
@@ -248,7 +250,7 @@ class Monitor:
 
     def _sort(self, findings: Sequence[Finding], at: float | None = None) -> None:
         for finding in findings:
-            if finding.kind in self._hushed:
+            if finding.kind in self._hushed or self.excuse(finding):
                 finding = replace(finding, suppressed=True)  # noqa: PLW2901
             finding = finding.in_sectors(self.block_of(finding.device))  # noqa: PLW2901 - the same, understood
             self._findings.append(finding)

@@ -29,11 +29,12 @@ from farm.guest.qmp import Event, Qmp
 from farm.guest.shell import CommandError, CommandResult, ConnectionLostError, Record
 from farm.guest.ssh import Ssh
 from farm.guest.stream import Running
-from farm.guest.watch import Unwatched, Watcher
+from farm.guest.watch import Unwatched, Watcher, never
 from farm.host import lease
 from farm.host.accel import BASE_BOOT_SECONDS, TCG, Acceleration
 from farm.image import GuestImage
-from farm.model import Machine
+from farm.model import Finding, Machine
+from farm.oops.emulator import shows_a_lost_timer
 
 # Base seconds: until the ready line, until ssh answers, for a command without a deadline of its own, and until a
 # namespace has been found by the driver.
@@ -108,6 +109,8 @@ class Target:
         # Why the guest stopped by itself, and what the host did to its disks, as QEMU says; "" while all is well.
         self._left = ""
         self._disk_error = ""
+        # What the emulator did to the guest while it booted, in a sentence; "" for nothing.
+        self._lost = ""
         self._qemu: Qemu | None = None
         self._ssh: Ssh | None = None
         self._devices: dict[str, str] = {}
@@ -188,25 +191,41 @@ class Target:
         self.close()
 
     def _boot(self, deadline: Deadline | None) -> None:
-        """From power-on to the ready line, a second time when an emulator crashes under it.
+        """From power-on to the ready line, a second time when the emulator fails the first.
 
         QEMU before 8.1 may crash when the guest moves a device's registers while another CPU uses some
-        (softmmu/physmem.c, tcg_commit), which a kernel does while it looks for PCI devices.
+        (softmmu/physmem.c, tcg_commit), which a kernel does while it looks for PCI devices; and a timer may get lost
+        (farm.oops.emulator). What fails twice is not excused.
         """
         replaceable = self._acceleration.name == TCG
-        self._power_on(replaceable)
         try:
-            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+            self._boot_once(deadline, replaceable)
         except InfrastructureError as error:
-            if not replaceable or not self._running().crashed:
+            if not replaceable or not (self._lost or self._running().crashed):
                 raise
             self._power.close()
             with (self.directory / "qemu.log").open("a", encoding="utf-8") as log:
                 log.write(f"The farm starts QEMU again. {error}\n")
             self._monitor.switched_off()
-            self._power_on()
-            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+            self._boot_once(deadline)
         self._running().replaceable = False
+
+    def _boot_once(self, deadline: Deadline | None, replaceable: bool = False) -> None:
+        self._lost = ""
+        if replaceable:
+            self._monitor.excuse = self._excuse
+        try:
+            self._power_on(replaceable)
+            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+            self._guard()
+        finally:
+            self._monitor.excuse = never
+
+    def _excuse(self, report: Finding) -> bool:
+        """Whether a report while it boots is the emulator's doing; then it boots again."""
+        if shows_a_lost_timer(report):
+            self._lost = f"QEMU lost a timer of the guest: {report.title}."
+        return bool(self._lost)
 
     def _power_on(self, replaceable: bool = False) -> None:
         launch = Launch(
@@ -335,6 +354,8 @@ class Target:
 
     def _guard(self) -> None:
         """Raises when there is no sense in waiting for the guest any longer."""
+        if self._lost:
+            raise InfrastructureError(self._lost)
         if self._cause is not None:
             raise self._cause
         if self._disk_error and (trouble := self.trouble()):

@@ -1,13 +1,22 @@
 """Who watches a guest: the face that a monitor shows to the target."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from farm.errors import FarmError
+from farm.model import Finding
+
+
+def never(_: Finding) -> bool:
+    """No report is excused."""
+    return False
 
 
 class Watcher(Protocol):
     """Hears what a guest says and ends the waits for it; called from several threads."""
+
+    # Whether a report is no fault of the kernel's; asked once for each.
+    excuse: Callable[[Finding], bool]
 
     def console(self, data: bytes) -> None:
         """Take console bytes as they come."""
@@ -30,6 +39,9 @@ class Unwatched:
     """Watches nothing."""
 
     tripped = False
+
+    def __init__(self) -> None:
+        self.excuse: Callable[[Finding], bool] = never
 
     def console(self, data: bytes) -> None:
         """Let it pass."""
