@@ -138,7 +138,8 @@ class Parser:
         found = self.close()
         self._base += length
         self._preambles.clear()
-        self._boots = Boots()
+        # Nothing follows from what the kernel of the other boot has said.
+        self._boots, self._history = Boots(), History()
         return found
 
     def _quiet(self) -> bool:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -196,14 +197,9 @@ class LosingEmulator(Monitor):
 def test_a_timer_that_is_lost_while_the_guest_boots_is_the_kernels_fault_the_second_time(make, accelerated, losses):
     with LosingEmulator(accelerated.pace, losses) as monitor:
         target = make(monitor=monitor, acceleration=replace(accelerated, name=TCG))
-        if losses == 1:
+        with suppress(HangError):  # this guest is well, and may be ready before the report is complete
             target.start()
-            assert target.run(["uname"]).stdout == "Linux\n"
-            assert monitor.failure() is None
-        else:
-            with pytest.raises(HangError, match="rcu detected stall"):
-                target.start()  # this guest is well, and may be ready before the report is complete
-                raise monitor.failure()
+        assert isinstance(monitor.failure(), HangError if losses == 2 else type(None))
         assert [finding.suppressed for finding in monitor.findings] == [True, False][:losses]
         assert "lost a timer" in (target.directory / "qemu.log").read_text()
 

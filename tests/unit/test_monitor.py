@@ -150,37 +150,6 @@ def test_a_guest_that_resets_itself_fails(monitor):
     assert "rebooted" in str(monitor.failure())
 
 
-BOOT = (b"[    0.000000] Linux version 6.12.117-farm (root@host) #1\r\n"
-        b"[    3.000000] Run /sbin/init as init process\r\nfarm-guest ready\r\n")
-
-
-def test_a_boot_after_the_machine_was_switched_off_is_no_reboot(monitor):
-    monitor.console(BOOT + b"[   10.000000] half a li")
-    monitor.switched_off()
-    monitor.console(BOOT)
-    assert monitor.failure() is None
-    monitor.console(BOOT)
-    assert "started again" in str(monitor.failure())
-
-
-def test_what_was_reported_before_the_machine_was_switched_off_counts(monitor):
-    monitor.console(BOOT + WARNING[:-20])
-    monitor.switched_off()
-    monitor.console(BOOT)
-    error = monitor.failure()
-    assert "crypt_convert" in str(error)
-    assert [one.kind for one in error.reports] == ["warning"]
-
-
-def test_a_report_of_a_second_boot_knows_its_place_in_the_console(monitor):
-    before = BOOT + b"[   10.000000] half a li"
-    monitor.console(before)
-    monitor.switched_off()
-    monitor.console(BOOT + WARNING)
-    report = monitor.failure().reports[0]
-    assert (BOOT + WARNING)[report.start - len(before):].startswith((b"[   10.000000]", b"[   10.000001]"))
-
-
 def test_the_kernels_words_outrank_qemus_event_that_came_first(monitor):
     monitor.event("RESET", {"guest": True, "reason": "guest-reset"})
     monitor.console(b"[   12.000000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n")
