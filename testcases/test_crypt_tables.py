@@ -14,6 +14,31 @@ def name(stack):
     return Path(stack.device).name
 
 
+# $1: the disk, $2: the cipher. The key is written in the table, and then named there; some of it is for vectors alone.
+NAMED_KEY = """
+set -e
+key=$(printf 'farm%.0s' {1..16})
+table() { echo "0 65536 crypt $1 $2 0 $3 0"; }
+written=$(printf %s "$key" | od -An -v -tx1 | tr -d ' \n')
+printf %s "$key" | keyctl padd logon farm:key @s >/dev/null
+dmsetup create named --table "$(table "$2" "$written" "$1")"
+head -c 1M /dev/urandom >/tmp/data
+dd if=/tmp/data of=/dev/mapper/named bs=64K oflag=direct status=none
+dmsetup remove named
+dmsetup create named --table "$(table "$2" ":64:logon:farm:key" "$1")"
+cmp -n 1M /tmp/data /dev/mapper/named
+dmsetup remove named
+"""
+
+
+@plain
+@pytest.mark.parametrize("cipher", ["aes-xts-plain64", "aes-cbc-elephant"])
+def test_a_key_that_is_named_is_the_key(target, cipher):
+    """It is wiped from dm-crypt's own memory, and not before everything was made of it (crypt_ctr)."""
+    disk = target.block_device("data")
+    target.run(["keyctl", "session", "-", "bash", "-c", NAMED_KEY, "bash", disk, cipher])
+
+
 @plain
 @pytest.mark.stack("data / luks2")
 def test_a_wiped_key_is_gone_and_comes_back(target, stack, fio):

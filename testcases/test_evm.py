@@ -269,6 +269,30 @@ def test_a_file_that_gets_its_name_later_can_be_read(protected, target):
     target.run(["sha256sum", path])
 
 
+# $1: the device, $2: the mount point. How many entries a file got by being opened, before and after more was written.
+MEASURED = """
+mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security || exit 77
+cd /sys/kernel/security/ima || exit 77
+echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >policy || exit 1
+for content in one two three; do
+  echo $content >>"$2/file" && cat "$2/file" >/dev/null && cat "$2/file" >/dev/null || exit 1
+  grep -c "/file$" ascii_runtime_measurements
+done
+"""
+
+
+@FILESYSTEMS
+def test_what_more_is_written_to_is_measured_again(stacks, target):
+    """When the last who wrote to it is done (ima_main.c, ima_check_last_writer)."""
+    stack = stacks["data"]
+    result = target.run(["bash", "-c", MEASURED, "bash", stack.device, stack.mountpoint], check=False)
+    if result.status == 77:
+        pytest.skip(f"the kernel has no IMA or no securityfs: {result.stderr.strip()}")
+    assert result.status == 0, result.stderr
+    first, *later = map(int, result.stdout.split())
+    assert later == [first + 1, first + 2], f"entries: {first}, {later}"
+
+
 # request-key.conf of keyutils negates such a key, and leaves it in the session's keyring for half a minute.
 READ_REFUSED = """
 keyctl request2 user debug:empty negate @s
