@@ -123,8 +123,12 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 
 @pytest.fixture
 def crowded(protected, target):
-    """The file system has more inodes than anybody needs: reclaim takes them, and their locks, meanwhile."""
+    """The file system has more inodes than anybody needs: reclaim takes them, and their locks, meanwhile.
+
+    Rather than pages: that a lock is taken by who reclaims has to be seen once.
+    """
     target.run(["bash", "-c", INODES, "bash", protected.mountpoint])
+    target.run("echo 2000 >/proc/sys/vm/vfs_cache_pressure")
 
 
 @FILESYSTEMS

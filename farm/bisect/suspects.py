@@ -31,8 +31,8 @@ _NOT_BUILT = re.compile(
     r"(?:MAINTAINERS|CREDITS|README|COPYING|\.mailmap|\.clang-format|\.gitignore)$|.*/\.gitignore$")
 # This much of the probability is shared out evenly: what the guess may cost when it is wrong is two revisions.
 _EVEN = 0.25
-# Where git looks for definitions of functions: a line that begins with a name, opens a parenthesis and is no statement.
-_DEFINITION = r"^[[:alpha:]_][^;=]*\("
+# Where git looks for definitions of functions: a line that begins with a name and opens a parenthesis, no declaration.
+_DEFINITION = r"^[[:alpha:]_][^;=]*\([^;]*$"
 _NAME = re.compile(r"(\w+)\s*\(", re.ASCII)
 # Paths that one command line can hold.
 _AT_ONCE = 1000

@@ -55,9 +55,11 @@ def commits(tmp_path):
     """A small tree: subject of a commit -> its id."""
     run_git(tmp_path, "init", "-q")
     files = [
-        ("base", {"drivers/md/dm-crypt.c": CRYPT, "mm/slab.c": "void *kmalloc(int size)\n{\n}\n", "umlaut-ä.c": ""}),
+        ("base", {"drivers/md/dm-crypt.c": CRYPT, "umlaut-ä.c": "",
+                  "mm/slab.c": "int crypt_map(int);\nvoid *kmalloc(int size)\n{\n}\n"}),
         ("docs", {"Documentation/a.rst": "crypt_convert(a)\n"}),
-        ("slab", {"mm/slab.c": "void *kmalloc(int size)\n{\n\tcrypt_convert(0);\n}\n", "umlaut-ä.c": "int i;\n"}),
+        ("slab", {"umlaut-ä.c": "int i;\n",
+                  "mm/slab.c": "int crypt_map(int);\nvoid *kmalloc(int size)\n{\n\tcrypt_convert(0);\n}\n"}),
         ("crypt", {"drivers/md/dm-crypt.c": CRYPT + "\n/* more */\n", "Documentation/a.rst": "b\n"}),
         ("gone", {}),
     ]
