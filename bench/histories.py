@@ -124,6 +124,8 @@ def main() -> int:
     default = MUTANTS if asked.percent == 100 else history.FLAKY
     mutants = [load_mutants([name])[0] for name in asked.mutant or default]
     # What else is asked is in the name of each row.
+    if (directory / RESULTS).exists() and not (directory / ABOUT).exists():
+        raise BenchError(f"{directory} has rows of which nobody wrote down how they came about. Choose another --dir.")
     claim(directory, ABOUT, {name: getattr(asked, name) for name in ("commits", "duration", "machine", "order")})
     options = ["--duration", f"{asked.duration:g}", "--order", asked.order,
                *(["--machine", asked.machine] if asked.machine else [])]

@@ -16,7 +16,7 @@ from bench import history
 from bench.histories import tree
 from bench.measure import BenchError
 from farm import trial
-from farm.bisect import strategy, suspects
+from farm.bisect import suspects
 from farm.bisect.chooser import Chooser
 from farm.bisect.gitbisect import REPOSITORIES, GitBisect
 from farm.bisect.history import read
@@ -35,7 +35,7 @@ def answer(planted: history.Planted, commit: str) -> Answer:
 
 
 def judged(planted: history.Planted, repository: Path, order: str, speaks_of: Mapping[str, float]) -> int:
-    """How many revisions are judged until one is left, or none that could tell more."""
+    """How many revisions are judged until git names a culprit."""
     settings = Settings(order=order)
     with tempfile.TemporaryDirectory() as directory:
         for name in REPOSITORIES:
@@ -46,10 +46,8 @@ def judged(planted: history.Planted, repository: Path, order: str, speaks_of: Ma
         chooser = Chooser(git, commits, settings, lambda left: suspects.guess(own, commits.new, left, speaks_of),
                           lambda *_: None)
         answers: dict[str, Answer] = {}
-        while len(strategy.left(answers, commits, fix=False)) > 1:
-            (asked, *_) = chooser.next(answers) or [""]
-            if not asked or asked in answers:
-                break
+        while not (now := git.tell(answers)).culprits:
+            (asked,) = chooser.next(answers, now.commit)
             answers[asked] = answer(planted, asked)
         return len(answers)
 

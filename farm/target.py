@@ -34,7 +34,7 @@ from farm.host import lease
 from farm.host.accel import BASE_BOOT_SECONDS, TCG, Acceleration
 from farm.image import GuestImage
 from farm.model import Finding, Machine
-from farm.oops.emulator import shows_a_lost_timer
+from farm.oops.emulator import STALLS, shows_a_lost_timer
 
 # Base seconds: until the ready line, until ssh answers, for a command without a deadline of its own, and until a
 # namespace has been found by the driver.
@@ -198,34 +198,35 @@ class Target:
         (farm.oops.emulator). What fails twice is not excused.
         """
         replaceable = self._acceleration.name == TCG
+        self._lost = ""
+        self._monitor.excuse = self._excuse if replaceable else never
         try:
             self._boot_once(deadline, replaceable)
         except InfrastructureError as error:
-            if not replaceable or not (self._lost or self._running().crashed):
+            if not replaceable or not (self._lost or (self._qemu and self._qemu.crashed)):
                 raise
             self._power.close()
             with (self.directory / "qemu.log").open("a", encoding="utf-8") as log:
                 log.write(f"The farm starts QEMU again. {error}\n")
             self._monitor.switched_off()
+            self._monitor.excuse = never
+            self._lost = self._left = ""
             self._boot_once(deadline)
+        finally:
+            self._monitor.excuse = never
+        self._lost = ""  # it may have been heard of while the guest went on
         self._running().replaceable = False
 
     def _boot_once(self, deadline: Deadline | None, replaceable: bool = False) -> None:
-        self._lost = ""
-        if replaceable:
-            self._monitor.excuse = self._excuse
-        try:
-            self._power_on(replaceable)
-            self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
-            self._guard()
-        finally:
-            self._monitor.excuse = never
+        self._power_on(replaceable)
+        self._wait_for_userspace(deadline or self.pace.deadline(BOOT_SECONDS))
+        self._guard()
 
     def _excuse(self, report: Finding) -> bool:
         """Whether a report while it boots is the emulator's doing; then it boots again."""
         if shows_a_lost_timer(report):
             self._lost = f"QEMU lost a timer of the guest: {report.title}."
-        return bool(self._lost)
+        return bool(self._lost) and report.kind in STALLS
 
     def _power_on(self, replaceable: bool = False) -> None:
         launch = Launch(

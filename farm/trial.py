@@ -199,7 +199,8 @@ def room(cpus: int) -> int:
 
 def cells(run: Ended) -> tuple[CellResult, ...]:
     """The cells of a `farm run --json`, with what their directories say; none when it ran none."""
-    return tuple(_cell(row) for row in (run.answer or {}).get("cells", ()))
+    return tuple(_cell(row, _about(Path(row["directory"]) if row["directory"] else None))
+                 for row in (run.answer or {}).get("cells", ()))
 
 
 def cells_in(run: Path) -> tuple[CellResult, ...]:
@@ -209,7 +210,7 @@ def cells_in(run: Path) -> tuple[CellResult, ...]:
         with suppress(KeyError, TypeError, ValueError):
             about = _about(path.parent)
             row = {"testcase": about["cell"]["testcase"], "outcome": about["outcome"], "title": about["title"]}
-            found.append(_cell({**row, "directory": path.parent}))
+            found.append(_cell({**row, "directory": path.parent}, about))
     return tuple(found)
 
 
@@ -221,9 +222,8 @@ def _about(directory: Path | None) -> dict[str, Any]:
     return {}
 
 
-def _cell(row: dict[str, Any]) -> CellResult:
+def _cell(row: dict[str, Any], about: dict[str, Any]) -> CellResult:
     directory = Path(row["directory"]) if row["directory"] else None
-    about = _about(directory)
     return CellResult(
         testcase=row["testcase"], outcome=Outcome(row["outcome"]), title=row["title"], directory=directory,
         ready=bool(about.get("ready")), cause=cause_from_json(about.get("cause")),

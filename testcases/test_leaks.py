@@ -56,6 +56,7 @@ def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
 
 # $1: mount point, $2: how often. An inode that was forgotten is measured anew, whatever was before; it has to be clean
 # for that. There are many, for caches that everybody uses are counted by slabs.
+FILES = 20
 FORGOTTEN = """
 cd "$1" && for ((round = 0; round < $2; round++)); do
   cat file* >/dev/null && sync && echo 3 >/proc/sys/vm/drop_caches || exit 1
@@ -76,15 +77,17 @@ def test_what_ima_measured_before_leaves_no_entry_behind(stack, target, slab_gro
     if status == 77:
         pytest.skip("the kernel has no IMA, or no securityfs")
     assert status == 0, "IMA does not take the policy"
-    target.run(f"cd {stack.mountpoint} && for number in $(seq 20); do echo content >file$number; done")
-    grown = slab_growth(lambda rounds: target.run(["bash", "-c", FORGOTTEN, "bash", stack.mountpoint, str(rounds)]))
-    left = [growth.cache for growth in grown if growth.cache.startswith("kmalloc")]
+    target.run(f"cd {stack.mountpoint} && for number in $(seq {FILES}); do echo content >file$number; done")
+    grown = slab_growth(lambda rounds: target.run(
+        ["bash", "-c", FORGOTTEN, "bash", stack.mountpoint, str(rounds)], deadline=target.pace.deadline(30 + rounds)))
+    left = [growth.cache for growth in grown if growth.cache.startswith("kmalloc") and growth.per_round > FILES / 2]
     assert not left, f"each time something of {', '.join(left)} was not freed"
 
 
 # $1: the device. A task whose memory is in swap ends, so that the places there wait on its CPU for more of their kind
 # (mm/swap_slots.c, free_swap_slot), and that CPU goes.
 SLOTS = """
+[ -w /sys/devices/system/cpu/cpu1/online ] || exit 77
 group=/sys/fs/cgroup/slots
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && cd /tmp && mkfifo in || exit 1
 (echo $BASHPID >$group/cgroup.procs && exec taskset -c 1 dd if=in of=/dev/null bs=8M iflag=fullblock status=none) &
@@ -106,7 +109,10 @@ echo 0 >/sys/devices/system/cpu/cpu1/online
 @pytest.mark.stack("swap / swap")
 def test_a_cpu_that_goes_gives_its_places_in_swap_back(stack, target):
     """swapoff looks for whoever uses a place until it is free (mm/swapfile.c, try_to_unuse)."""
-    target.run(["bash", "-c", SLOTS, "bash", stack.device])
+    result = target.run(["bash", "-c", SLOTS, "bash", stack.device], check=False)
+    if result.status == 77:
+        pytest.skip("the guest has no second CPU that could go")
+    assert result.status == 0, result.stderr
     ended = target.run(["timeout", f"{target.pace.seconds(10):.0f}", "swapoff", stack.device], check=False).status == 0
     assert ended, "swapoff does not come to its end, though nobody uses what is in swap"
     target.run(["swapon", stack.device])

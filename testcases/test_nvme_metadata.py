@@ -82,7 +82,7 @@ def test_the_controller_makes_and_checks(target, stack, fio, expect, rows):
 
 
 # $1: the disk; blocks of 512 bytes before, behind and beyond the one with number 2^32, of which 64 fit into 32 KiB. A
-# request that holds it fails for QEMU's sake, which goes on counting in 64 bits (hw/nvme/dif.c, nvme_dif_check).
+# request that crosses into it fails for QEMU's sake, which goes on counting in 64 bits (hw/nvme/dif.c, nvme_dif_check).
 BEYOND = """
 set -e
 head -c 32K /dev/urandom >/tmp/data

@@ -13,7 +13,7 @@ from farm.bisect.judge import Judge
 from farm.bisect.progress import HistoryProgress
 from farm.bisect.proof import Proof
 from farm.bisect.state import Journal
-from farm.bisect.values import Answer, Seen, Settings
+from farm.bisect.values import SUSPECTS, Answer, Seen, Settings
 
 Say = Callable[[str], None]
 # Tests the answer, given all runs so far.
@@ -58,7 +58,10 @@ class Driver:
             return self._search(prove)
 
     def _first_builds(self) -> list[str]:
-        """What to build while the ends are run: the one that is free of the bug, then what will be judged first."""
+        """What to build while the ends are run: the one that is free of the bug, then what will be judged first, once
+        the other one has told whom to suspect."""
+        if self._settings.order == SUSPECTS and self._buggy not in self.journal.steps:
+            return [self._free]
         first = self._chooser.next({})
         after = self._chooser.ahead(first[0], {}, 0.5) if len(first) == 1 else []
         return [self._free, *first, *after]
@@ -83,7 +86,7 @@ class Driver:
             now = self._git.tell(answers)
             if not now.culprits:
                 self._progress.revisions_left(len(self._left(answers)))
-                self._judge_all(self._chooser.next(answers, now.commit), answers)
+                self._judge_all(self._begun(answers) or self._chooser.next(answers, now.commit), answers)
                 continue
             sure = strategy.confidence(now.culprits, evidence)
             target = strategy.doubtful(now.culprits, evidence, self.journal.steps)
@@ -105,6 +108,12 @@ class Driver:
         at_end = [run.seen for run in self._examiner.runs_of(self._buggy)]
         return (not evidence.rate.missed and at_end.count(Seen.BUG) < statistics.BELIEVED
                 and len(at_end) < statistics.MOST)
+
+    def _begun(self, answers: dict[str, Answer]) -> list[str]:
+        """Revisions that were run and have no answer: an interruption came between, and now others might be chosen."""
+        left, ends = self._left(answers), (self._history.old, self._history.new)
+        found = (run.commit for run in self.journal.runs if run.commit in left and run.commit not in ends)
+        return [one for one in dict.fromkeys(found) if one not in self.journal.steps][:self._settings.jobs]
 
     def _left(self, answers: dict[str, Answer]) -> frozenset[str]:
         return strategy.left(answers, self._history, fix=self._settings.fix)

@@ -161,15 +161,15 @@ class Session:
         """Who is suspected among those that are left, by what the end with the bug showed; nobody where that cannot be
         told, for the answer needs none of it."""
         symptom = journal.symptom
-        if symptom is None:
-            return None
+        if symptom is None or self.request.bad not in journal.steps:
+            return None  # it may turn out to be another one
         runs = [self.directory / run.directory for run in journal.runs
                 if run.commit == self.request.bad and run.seen is Seen.BUG and run.directory]
         try:
             speaks_of = suspects.clues_of(runs, symptom, reached.load())
             return suspects.guess(repository, self.request.new, left, speaks_of)
         except (InfrastructureError, UserError) as error:
-            self._say(f"no commit is suspected, so git chooses: {visible(str(error))}")
+            self._say(f"no commit is suspected: {visible(str(error))}")
             return suspects.Guess()
 
     def _prove(self, repository: Repository, culprits: Sequence[str], evidence: Evidence, driver: Driver) -> Proof:

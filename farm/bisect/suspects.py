@@ -29,9 +29,9 @@ _OTHER, _NO_CODE = 1.0, 1 / 64
 _NOT_BUILT = re.compile(
     r"(?:Documentation|LICENSES|samples|tools/(?!build|include|lib|objtool)[^/]*|usr/share)/|"
     r"(?:MAINTAINERS|CREDITS|README|COPYING|\.mailmap|\.clang-format|\.gitignore)$|.*/\.gitignore$")
-# This much of the probability is shared out evenly: what the guess may cost when it is wrong is two revisions.
+# This much of the probability is shared out evenly: what the guess may cost when it is wrong is two or three revisions.
 _EVEN = 0.25
-# Where git looks for definitions of functions: a line that begins with a name and opens a parenthesis, no declaration.
+# Where git looks for definitions of functions: a line that begins with a name and opens a parenthesis, no statement.
 _DEFINITION = r"^[[:alpha:]_][^;=]*\([^;]*$"
 _NAME = re.compile(r"(\w+)\s*\(", re.ASCII)
 # Paths that one command line can hold.
@@ -126,7 +126,7 @@ def defined(repository: Repository, revision: str, files: Iterable[str],
             names: Collection[str]) -> dict[str, frozenset[str]]:
     """Which of these functions each file defines in a revision. Raises InfrastructureError."""
     wanted = frozenset(names)
-    sources = sorted(file for file in files if file.endswith((".c", ".h", ".S")))
+    sources = sorted(file for file in files if file.endswith((".c", ".h")))
     found: dict[str, set[str]] = {}
     for begin in range(0, len(sources), _AT_ONCE):
         done = repository.run("--literal-pathspecs", "grep", "-z", "-I", "-E", _DEFINITION, revision, "--",
@@ -135,7 +135,9 @@ def defined(repository: Repository, revision: str, files: Iterable[str],
             raise InfrastructureError(process.failure(done))
         for line in done.stdout.split("\n"):
             where, _, text = line.partition("\0")
-            found.setdefault(where.partition(":")[2], set()).update(wanted.intersection(_NAME.findall(text)))
+            file = where.partition(":")[2]
+            if file.endswith(".c") or "inline" in text:  # all else in a header is declared there
+                found.setdefault(file, set()).update(wanted.intersection(_NAME.findall(text)))
     return {file: frozenset(functions) for file, functions in found.items() if functions}
 
 

@@ -14,8 +14,8 @@ from farm.errors import InfrastructureError, UserError
 from farm.model import Namespace
 
 AREAS = ("data", "metadata")
-# Those of 8 GiB in blocks of 512 bytes.
-_MOST_ONES = 128 << 20
+# Those of 64 GiB in blocks of 512 bytes with the least of metadata.
+_MOST_ONES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ def make_backing_files(namespaces: Mapping[str, Namespace], directory: Path) -> 
 
     Protection information begins as all ones, which tells controller and kernel not to check a block. QEMU fills that
     in by itself only for blocks within a hole of the file (hw/nvme/dif.c, nvme_dif_mangle_mdata): a block never
-    written that shares a page of the host's file with a written one would fail its reference tag check. That is left to
-    QEMU beyond the first _MOST_ONES bytes of metadata: a disk of terabytes has more than the host has room for.
+    written that shares a page of the host's file with a written one would fail its reference tag check. It is
+    left to QEMU where the metadata take more than _MOST_ONES bytes: the host may have no room for a disk of terabytes.
     """
     files = {}
     for serial, namespace in namespaces.items():
@@ -190,9 +190,10 @@ def make_backing_files(namespaces: Mapping[str, Namespace], directory: Path) -> 
         try:
             with path.open("wb") as file:
                 file.truncate(geometry.file_bytes)
-                if namespace.pi:
+                metadata = geometry.file_bytes - geometry.metadata_offset
+                if namespace.pi and metadata <= _MOST_ONES:
                     file.seek(geometry.metadata_offset)
-                    _write_ones(file, min(_MOST_ONES, geometry.file_bytes - geometry.metadata_offset))
+                    _write_ones(file, metadata)
         except OSError as error:
             raise InfrastructureError(f"cannot make the disk {path} ({error.strerror})") from error
         files[serial] = path

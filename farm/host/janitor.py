@@ -35,7 +35,7 @@ JANITOR_VARIABLE = "FARM_JANITOR"
 # What it would still write must not outlive the directory's removal.
 _SWEEP_SECONDS = 60.0
 # How long it waits for processes to stop; one that waits for a disk does so later.
-_HALT_SECONDS = 1.0
+_HALT_SECONDS = 2.0
 # How long it waits for processes in the middle of exec to show whose they are.
 _EXEC_SECONDS = 1.0
 # PF_KTHREAD of include/linux/sched.h: kernel threads have no environment.
@@ -133,8 +133,8 @@ def sweep(scratch: Path, spare: int = 0, pipe: int = 0) -> None:
         if not ending and not waited and not starting:
             break
         # Nobody dies before all are known: of what a server starts meanwhile, its parent alone may tell whose it is.
-        running = spent < _HALT_SECONDS and any(not alive[pid].is_halted for pid in ending if pid in alive)
-        sent = signal.SIGSTOP if running or ending - halted else signal.SIGKILL
+        running = ending - halted or any(not alive[pid].is_halted for pid in ending if pid in alive)
+        sent = signal.SIGSTOP if running and spent < _HALT_SECONDS else signal.SIGKILL
         for pid in ending:
             with suppress(OSError):
                 os.kill(pid, sent)

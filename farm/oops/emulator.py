@@ -4,7 +4,9 @@ import re
 
 from farm.model import Finding
 
-# kernel/rcu/tree_stall.h, rcu_check_gp_kthread_expired_fqs_timer, since 5.11.
+# What may follow from a timer that never fires.
+STALLS = frozenset({"rcu-stall", "hung-task", "soft-lockup", "workqueue-lockup"})
+# kernel/rcu/tree_stall.h, rcu_check_gp_kthread_expired_fqs_timer.
 _NOT_WOKEN = re.compile(r"kthread timer wakeup didn't happen for \d+ jiffies")
 
 

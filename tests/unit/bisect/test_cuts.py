@@ -58,7 +58,7 @@ def test_a_suspect_and_its_parent_come_first(suspect):
     assert len(judged) <= 2
 
 
-def test_a_wrong_suspicion_costs_two_revisions_at_most():
+def test_a_wrong_suspicion_costs_three_revisions_at_most():
     """A quarter of the probability is shared out evenly (suspects.py): log2(1/0.25)."""
     even = 0.25 / 64
     weights = {str(one): even + (0.75 if one == 20 else 0.0) for one in range(1, 65)}

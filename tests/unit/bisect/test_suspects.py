@@ -3,13 +3,14 @@
 import pytest
 
 from farm.bisect import suspects
+from farm.bisect.state import Journal
 from farm.bisect.suspects import clues, clues_of, guess
-from farm.bisect.values import Settings, Symptom
+from farm.bisect.values import Run, Seen, Settings, Symptom
 from farm.kernel.git import Repository
 from farm.model import Cell, Finding, Frame, KernelId, Machine, Outcome
 from farm.results.directory import RESULT, CellDirectory
 from farm.results.reached import Reached
-from tests.unit.bisect.histories import KnowingJudge, bisect, line
+from tests.unit.bisect.histories import PANIC, KnowingJudge, bisect, line
 from tests.unit.kernel.conftest import run_git
 
 CRYPT = "static int crypt_convert(struct crypt_config *cc)\n{\n\treturn crypt_map(1);\n}\n"
@@ -141,3 +142,16 @@ def test_git_chooses_where_that_is_wanted(tmp_path):
     judge = KnowingJudge(world, 1)
     assert bisect(world, tmp_path / "b", judge, Settings(order="git"), suspect=nobody).culprits == (world.culprit,)
     assert world.commits[8] in judge.runs
+
+
+def test_what_was_begun_goes_on_first(tmp_path):
+    """Whom to suspect may look otherwise after an interruption: what was half judged must not be forgotten for it."""
+    world = line(tmp_path, 65, 20)
+    with pytest.raises(KeyboardInterrupt):
+        bisect(world, tmp_path / "b", KnowingJudge(world, 1, die_at=5))
+    journal = Journal(tmp_path / "b")
+    ends = list(journal.steps)
+    journal.add_run(Run(world.commits[40], Seen.BUG, PANIC.title, PANIC, "a kernel"))
+    verdict = bisect(world, tmp_path / "b", KnowingJudge(world, 1), suspect=guessing(world.culprit))
+    assert verdict.culprits == (world.culprit,)
+    assert list(Journal(tmp_path / "b").steps)[len(ends)] == world.commits[40]
