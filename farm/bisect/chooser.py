@@ -9,8 +9,8 @@ from farm.bisect.history import History
 from farm.bisect.suspects import Guess
 from farm.bisect.values import SUSPECTS, Answer, Settings
 
-# Who is suspected among some commits; None as long as the bug was not seen.
-Suspect = Callable[[Collection[str]], Guess | None]
+# Who is suspected among some commits. Asked once the end with the bug has its answer.
+Suspect = Callable[[Collection[str]], Guess]
 
 
 class Chooser:
@@ -20,9 +20,8 @@ class Chooser:
                  told: Callable[[Guess, int], None]) -> None:
         """`told` hears of suspects, and among how many commits they are."""
         self._git, self._history, self._settings, self._suspect, self._told = git, history, settings, suspect, told
-        # Of whoever was left when they were made, and whether someone is suspected among those.
+        # Of whoever was left when they were made.
         self._cuts: Cuts | None = None
-        self._suspected: bool | None = None
 
     def next(self, answers: Mapping[str, Answer], own: str = "") -> list[str]:
         """The revisions to judge after these answers, as many as are judged at once; none when nothing is left.
@@ -49,10 +48,8 @@ class Chooser:
         if len(left) > MOST:
             return None
         if self._cuts is None or not self._cuts.cover(left):
-            self._cuts, self._suspected = Cuts(self._history, left), None
-        if self._suspected is None and self._settings.order == SUSPECTS and (guess := self._suspect(left)) is not None:
-            self._suspected = bool(guess.suspects)
-            if self._suspected:
-                self._cuts = Cuts(self._history, left, guess.shares)
+            guess = self._suspect(left) if self._settings.order == SUSPECTS else Guess()
+            if guess.suspects:
                 self._told(guess, len(left))
-        return self._cuts if self._suspected or self._settings.jobs > 1 else None
+            self._cuts = Cuts(self._history, left, guess.shares)
+        return self._cuts if self._cuts.weighted or self._settings.jobs > 1 else None

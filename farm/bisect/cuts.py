@@ -32,6 +32,11 @@ class Cuts:
         """Whether they are of all these."""
         return all(commit in self._place for commit in left)
 
+    @property
+    def weighted(self) -> bool:
+        """Whether they are not all alike."""
+        return bool(self._shares)
+
     @cached_property
     def _inside(self) -> list[int]:
         """What each member contains, by its place."""

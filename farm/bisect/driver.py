@@ -13,7 +13,7 @@ from farm.bisect.judge import Judge
 from farm.bisect.progress import HistoryProgress
 from farm.bisect.proof import Proof
 from farm.bisect.state import Journal
-from farm.bisect.values import SUSPECTS, Answer, Seen, Settings
+from farm.bisect.values import Answer, Seen, Settings
 
 Say = Callable[[str], None]
 # Tests the answer, given all runs so far.
@@ -52,16 +52,14 @@ class Driver:
     def run(self, prove: Prove) -> Verdict:
         """Raises UserError for ends that do not behave, InfrastructureError when the host fails again and again."""
         with self._examiner as examiner:
-            examiner.coming = self._first_builds
+            examiner.coming = [self._free]
             examiner.verify_buggy_end()
+            examiner.coming = self._first_builds()
             examiner.verify_free_end()
             return self._search(prove)
 
     def _first_builds(self) -> list[str]:
-        """What to build while the ends are run: the one that is free of the bug, then what will be judged first, once
-        the other one has told whom to suspect."""
-        if self._settings.order == SUSPECTS and self._buggy not in self.journal.steps:
-            return [self._free]
+        """What to build while the second end is run: itself, then what will be judged first."""
         first = self._chooser.next({})
         after = self._chooser.ahead(first[0], {}, 0.5) if len(first) == 1 else []
         return [self._free, *first, *after]
@@ -121,11 +119,11 @@ class Driver:
     def _judge_all(self, commits: Sequence[str], answers: dict[str, Answer]) -> None:
         """Judge revisions at once; those that an answer makes superfluous are stopped."""
         if len(commits) == 1:
-            coming = self._chooser.ahead(commits[0], answers, strategy.share_with_bug(commits[0], self.evidence))
-            self._examiner.coming = lambda: coming
+            self._examiner.coming = self._chooser.ahead(
+                commits[0], answers, strategy.share_with_bug(commits[0], self.evidence))
             self._examiner.settle(commits[0])
             return
-        self._examiner.coming = list  # too many answers are possible
+        self._examiner.coming = ()  # too many answers are possible
         with ThreadPoolExecutor(len(commits)) as pool:
             pending: dict[Future[strategy.Conclusion | None], str] = {
                 pool.submit(self._examiner.settle, commit): commit for commit in commits}

@@ -35,7 +35,7 @@ class Examiner:
         self._buggy, self._ends, self._rate = buggy, ends, rate
         self.journal = journal
         # What will probably be built next, likeliest first.
-        self.coming: Callable[[], Sequence[str]] = list
+        self.coming: Sequence[str] = ()
         # What is judged beside others and was made superfluous by an answer.
         self.dropped: set[str] = set()
         self._recording = threading.Lock()
@@ -156,7 +156,7 @@ class Examiner:
         Raises InfrastructureError in the end.
         """
         build = self._build(name)
-        self._builds.ahead(self.coming())  # now that nobody waits for a build
+        self._builds.ahead(self.coming)  # now that nobody waits for a build
         count = 1 if of_build(name, build, self.journal.symptom) else min(most, self.at_once)
         if name not in self.dropped:
             self._progress.judging(name, len(self.runs_of(name)) + 1, count)

@@ -19,7 +19,7 @@ _ONLY_SKIPPED = 2
 # And when no commit that is left touches the paths (BISECT_NO_TESTABLE_COMMIT).
 _NO_TESTABLE = 4
 _CULPRIT = re.compile(r"^# (?:first|possible first) \S+ commit: \[([0-9a-f]+)\]", re.MULTILINE)
-_DISTANCE = re.compile(r"^([0-9a-f]+) \(.*?dist=(\d+)\)", re.MULTILINE)
+_LISTED = re.compile(r"^([0-9a-f]+) \(.*dist=\d+\)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,6 @@ class GitBisect:
             Answer.NO_BUG: self.terms[1] if settings.fix else self.terms[0],
             Answer.SKIP: "skip",
         }
-        # What git would ask for after some answers; the question is put again for each run.
-        self._would_ask: dict[tuple[tuple[str, Answer], ...], str] = {}
         # What git was told since it started.
         self._told: dict[str, Answer] | None = None
 
@@ -76,22 +74,13 @@ class GitBisect:
 
     def would_ask(self, answers: Mapping[str, Answer]) -> str:
         """What git would ask for after these answers, near enough; "" when nothing would be left."""
-        key = tuple(answers.items())
-        if key not in self._would_ask:
-            self._would_ask[key] = self._asked_after(answers)
-        return self._would_ask[key]
-
-    def _asked_after(self, answers: Mapping[str, Answer]) -> str:
         skipped = {commit for commit, answer in answers.items() if answer is Answer.SKIP}
         if skipped:
-            return next((commit for commit in self.distances(answers) if commit not in answers), "")
-        found = self._rev_list("--bisect", answers).strip()
-        return "" if found in answers or found == self._new else found
-
-    def distances(self, answers: Mapping[str, Answer]) -> dict[str, int]:
-        """For each commit that may be the culprit, the smaller of the two parts that it cuts them into."""
-        found = _DISTANCE.finditer(self._rev_list("--bisect-all", answers))
-        return {match[1]: int(match[2]) for match in found}
+            # Those nearest to the middle first.
+            found = _LISTED.findall(self._rev_list("--bisect-all", answers))
+            return next((commit for commit in found if commit not in answers), "")
+        middle = self._rev_list("--bisect", answers).strip()
+        return "" if middle in answers or middle == self._new else middle
 
     def _rev_list(self, how: str, answers: Mapping[str, Answer]) -> str:
         old, new = self.terms

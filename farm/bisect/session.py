@@ -157,12 +157,11 @@ class Session:
         return f"{said}." + (f" They parted at {base[:12]}: try it as {first}." if base else
                              " They have no commit in common.")
 
-    def _suspect(self, repository: Repository, journal: Journal, left: Collection[str]) -> suspects.Guess | None:
+    def _suspect(self, repository: Repository, journal: Journal, left: Collection[str]) -> suspects.Guess:
         """Who is suspected among those that are left, by what the end with the bug showed; nobody where that cannot be
         told, for the answer needs none of it."""
         symptom = journal.symptom
-        if symptom is None or self.request.bad not in journal.steps:
-            return None  # it may turn out to be another one
+        assert symptom is not None
         runs = [self.directory / run.directory for run in journal.runs
                 if run.commit == self.request.bad and run.seen is Seen.BUG and run.directory]
         try:

@@ -89,7 +89,7 @@ class ConfigDriver:
     def run(self) -> Result:
         """Raises UserError for ends that do not behave, InfrastructureError when the host fails again and again."""
         with self._examiner as examiner:
-            examiner.coming = lambda: [self._good]
+            examiner.coming = [self._good]
             examiner.verify_buggy_end()
             examiner.verify_free_end()
             return self._search()
