@@ -30,7 +30,6 @@ MUTANTS = ("dm-crypt-null-callback", "t10-pi-ref-in-sectors", "dm-crypt-request-
 # Shares of histories in which the right commit has to be named, in percent.
 _ALWAYS, _FLAKY = 100.0, 95.0
 RESULTS = "histories.jsonl"
-ABOUT = "histories.json"
 
 
 def tree(directory: Path) -> tuple[Path, str]:
@@ -124,9 +123,7 @@ def main() -> int:
     default = MUTANTS if asked.percent == 100 else history.FLAKY
     mutants = [load_mutants([name])[0] for name in asked.mutant or default]
     # What else is asked is in the name of each row.
-    if (directory / RESULTS).exists() and not (directory / ABOUT).exists():
-        raise BenchError(f"{directory} has rows of which nobody wrote down how they came about. Choose another --dir.")
-    claim(directory, ABOUT, {name: getattr(asked, name) for name in ("commits", "duration", "machine", "order")})
+    claim(directory, RESULTS, {name: getattr(asked, name) for name in ("commits", "duration", "machine", "order")})
     options = ["--duration", f"{asked.duration:g}", "--order", asked.order,
                *(["--machine", asked.machine] if asked.machine else [])]
     done = {row["name"]: row for row in records.read(directory / RESULTS)}

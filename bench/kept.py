@@ -9,12 +9,14 @@ from bench.measure import BenchError
 from farm.results.directory import write_json
 
 
-def claim(directory: Path, name: str, wanted: Mapping[str, Any]) -> None:
-    """Make a directory that of these options, written down as `name`, or see that it is.
+def claim(directory: Path, rows: str, wanted: Mapping[str, Any]) -> None:
+    """Make a directory that of these options, or see that it is; they are written down beside the file of its `rows`.
 
-    Raises BenchError where it is that of others, whose rows would be counted.
+    Raises BenchError where it is that of others, or nobody knows of which: their rows would be counted.
     """
-    path = directory / name
+    path = (directory / rows).with_suffix(".json")
+    if (directory / rows).exists() and not path.exists():
+        raise BenchError(f"{directory} has rows of which nobody wrote down how they came about. Choose another --dir.")
     known = json.loads(path.read_bytes()) if path.exists() else wanted
     if other := [f"--{option} {known.get(option)}" for option in wanted if known.get(option) != wanted[option]]:
         raise BenchError(f"{directory} was begun with {', '.join(other)}. Choose another --dir.")

@@ -39,7 +39,6 @@ FILES = (
     "security/keys/request_key.c",
 )
 RESULTS = "mutations.jsonl"
-ABOUT = "mutation.json"
 UNMODIFIED = "unmodified"
 # Testcases that are run for each, as far as they are proposed.
 TESTCASES = 3
@@ -233,7 +232,7 @@ def judge(change: Change, build: Build, run: Callable[[str], Run], unmodified: s
 
 def carry_out(asked: argparse.Namespace, directory: Path) -> list[Row]:
     """Ask changes until so many count, those of an earlier command among them. Raises BenchError and FarmError."""
-    claim(directory, ABOUT, {name: value for name, value in vars(asked).items() if name not in ("dir", "count")})
+    claim(directory, RESULTS, {name: value for name, value in vars(asked).items() if name not in ("dir", "count")})
     repository = history.Repository(tree(directory)[0])
     texts = {path: repository.git("show", f"refs/heads/main:{path}") for path in asked.file or FILES}
     kernels = Kernels(directory / "patches", asked.flavor, asked.duration)

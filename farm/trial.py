@@ -199,8 +199,7 @@ def room(cpus: int) -> int:
 
 def cells(run: Ended) -> tuple[CellResult, ...]:
     """The cells of a `farm run --json`, with what their directories say; none when it ran none."""
-    return tuple(_cell(row, _about(Path(row["directory"]) if row["directory"] else None))
-                 for row in (run.answer or {}).get("cells", ()))
+    return tuple(_cell(row, _about(row["directory"])) for row in (run.answer or {}).get("cells", ()))
 
 
 def cells_in(run: Path) -> tuple[CellResult, ...]:
@@ -208,17 +207,17 @@ def cells_in(run: Path) -> tuple[CellResult, ...]:
     found = []
     for path in sorted(run.glob(f"*/{RESULT}")):
         with suppress(KeyError, TypeError, ValueError):
-            about = _about(path.parent)
+            about = _about(str(path.parent))
             row = {"testcase": about["cell"]["testcase"], "outcome": about["outcome"], "title": about["title"]}
             found.append(_cell({**row, "directory": path.parent}, about))
     return tuple(found)
 
 
-def _about(directory: Path | None) -> dict[str, Any]:
-    """What a cell's directory says; nothing when it cannot be read."""
+def _about(directory: str) -> dict[str, Any]:
+    """What a cell's directory says; nothing when there is none, or it cannot be read."""
     with suppress(OSError, ValueError):
-        if directory is not None:
-            return dict(json.loads((directory / RESULT).read_bytes()))
+        if directory:
+            return dict(json.loads(Path(directory, RESULT).read_bytes()))
     return {}
 
 

@@ -16,14 +16,19 @@ pytestmark = [
     pytest.mark.tolerate("oom"),
 ]
 
-# The HMAC's key is encrypted by one that the user knows (Documentation/security/keys/trusted-encrypted.rst). IMA
-# appraises only what lies on the file system under test: the guest's own programs have no hashes.
-PREPARE = """
+SECURITYFS = """
 mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security || exit 77
 [ -w /sys/kernel/security/evm ] || exit 77
+"""
+# The HMAC's key is encrypted by one that the user knows (Documentation/security/keys/trusted-encrypted.rst). IMA
+# appraises only what lies on the file system under test: the guest's own programs have no hashes.
+PREPARE = SECURITYFS + """
 keyctl add user kmk "$(head -c 32 /dev/urandom | base64)" @u &&
   keyctl add encrypted evm-key "new user:kmk 64" @u && echo 1 >/sys/kernel/security/evm &&
   echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
+"""
+MEASURE = SECURITYFS + """
+echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
 """
 # The same files again and again, by two loops at once: written, so that IMA and EVM have to compute anew, and opened
 # while the other loop does. An attribute that is larger than a block takes several transactions, one after the other
@@ -76,14 +81,29 @@ OTHER_KEYS = 5
 
 
 @pytest.fixture
-def protected(stacks, target):
-    """The file system on `data`, with EVM and IMA at work; skips where the kernel has none."""
-    stack = stacks["data"]
-    result = target.run(["sh", "-c", PREPARE, "sh", stack.device], check=False)
-    if result.status == 77:
-        pytest.skip(f"the kernel has no EVM or no securityfs: {result.stderr.strip()}")
-    assert result.status == 0, result.stderr
-    return stack
+def prepared(stacks, target):
+    """`prepared(script)`: the file system on `data` after that script; skips where the kernel has no EVM."""
+    def prepare(script):
+        stack = stacks["data"]
+        result = target.run(["sh", "-c", script, "sh", stack.device], check=False)
+        if result.status == 77:
+            pytest.skip(f"the kernel has no EVM or no securityfs: {result.stderr.strip()}")
+        assert result.status == 0, result.stderr
+        return stack
+
+    return prepare
+
+
+@pytest.fixture
+def protected(prepared):
+    """The file system on `data`, with EVM and IMA at work."""
+    return prepared(PREPARE)
+
+
+@pytest.fixture
+def measured(prepared):
+    """The file system on `data`, of which IMA measures every file that is opened, and appraises none."""
+    return prepared(MEASURE)
 
 
 @pytest.fixture
@@ -125,7 +145,7 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 def crowded(protected, target):
     """The file system has more inodes than anybody needs: reclaim takes them, and their locks, meanwhile.
 
-    Rather than pages: that a lock is taken by who reclaims has to be seen once.
+    Rather than pages (vfs_cache_pressure): lockdep has to see once that who reclaims takes a lock.
     """
     target.run(["bash", "-c", INODES, "bash", protected.mountpoint])
     target.run("echo 2000 >/proc/sys/vm/vfs_cache_pressure")
@@ -273,28 +293,42 @@ def test_a_file_that_gets_its_name_later_can_be_read(protected, target):
     target.run(["sha256sum", path])
 
 
-# $1: the device, $2: the mount point. How many entries a file got by being opened, before and after more was written.
-MEASURED = """
-mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security || exit 77
-cd /sys/kernel/security/ima && [ -w policy ] || exit 77
-echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >policy || exit 1
+# $1: the mount point. How many entries a file got by being opened, before and after more was written.
+ENTRIES = """
 for content in one two three; do
-  echo $content >>"$2/file" && cat "$2/file" >/dev/null && cat "$2/file" >/dev/null || exit 1
-  grep -c "/file$" ascii_runtime_measurements
+  echo $content >>"$1/file" && cat "$1/file" >/dev/null && cat "$1/file" >/dev/null || exit 1
+  grep -c "/file$" /sys/kernel/security/ima/ascii_runtime_measurements
 done
 """
 
 
 @FILESYSTEMS
-def test_what_more_is_written_to_is_measured_again(stacks, target):
+def test_what_more_is_written_to_is_measured_again(measured, target):
     """When the last who wrote to it is done (ima_main.c, ima_check_last_writer)."""
-    stack = stacks["data"]
-    result = target.run(["bash", "-c", MEASURED, "bash", stack.device, stack.mountpoint], check=False)
-    if result.status == 77:
-        pytest.skip(f"the kernel has no IMA or no securityfs: {result.stderr.strip()}")
-    assert result.status == 0, result.stderr
-    first, *later = map(int, result.stdout.split())
+    said = target.run(["bash", "-c", ENTRIES, "bash", measured.mountpoint]).stdout
+    first, *later = map(int, said.split())
     assert later == [first + 1, first + 2], f"entries: {first}, {later}"
+
+
+# Caches that everybody uses are counted by slabs, so that a few objects more or less do not show.
+FILES = 20
+# $1: mount point, $2: how often. An inode that was forgotten, for which it has to be clean, is measured anew.
+FORGOTTEN = """
+cd "$1" && for ((round = 0; round < $2; round++)); do
+  cat file* >/dev/null && sync && echo 3 >/proc/sys/vm/drop_caches || exit 1
+done
+"""
+
+
+@pytest.mark.machine(memory="512M", append=["slab_nomerge"])
+@pytest.mark.stack("data / ext4")
+def test_what_was_measured_before_leaves_no_entry_behind(measured, target, slab_growth):
+    """It is in the list already, and not put there again (ima_api.c, ima_store_measurement)."""
+    target.run(f"cd {measured.mountpoint} && for number in $(seq {FILES}); do echo content >file$number; done")
+    forget = ["bash", "-c", FORGOTTEN, "bash", measured.mountpoint]
+    grown = slab_growth(lambda rounds: target.run([*forget, str(rounds)], deadline=target.pace.deadline(30 + rounds)))
+    left = [growth.cache for growth in grown if growth.cache.startswith("kmalloc") and growth.per_round > FILES / 2]
+    assert not left, f"each time something of {', '.join(left)} was not freed"
 
 
 # request-key.conf of keyutils negates such a key, and leaves it in the session's keyring for half a minute.

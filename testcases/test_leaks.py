@@ -54,37 +54,7 @@ def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
     assert gone, "the pool of the former compressor is still there"
 
 
-# $1: mount point, $2: how often. An inode that was forgotten is measured anew, whatever was before; it has to be clean
-# for that. There are many, for caches that everybody uses are counted by slabs.
-FILES = 20
-FORGOTTEN = """
-cd "$1" && for ((round = 0; round < $2; round++)); do
-  cat file* >/dev/null && sync && echo 3 >/proc/sys/vm/drop_caches || exit 1
-done
-"""
-MEASURE = """
-mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security || exit 77
-[ -w /sys/kernel/security/ima/policy ] || exit 77
-echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
-"""
-
-
-@pytest.mark.namespace("data", size="64M")
-@pytest.mark.stack("data / ext4")
-def test_what_ima_measured_before_leaves_no_entry_behind(stack, target, slab_growth):
-    """It is in the list already, and not put there again (ima_api.c, ima_store_measurement)."""
-    status = target.run(["bash", "-c", MEASURE, "bash", stack.device], check=False).status
-    if status == 77:
-        pytest.skip("the kernel has no IMA, or no securityfs")
-    assert status == 0, "IMA does not take the policy"
-    target.run(f"cd {stack.mountpoint} && for number in $(seq {FILES}); do echo content >file$number; done")
-    grown = slab_growth(lambda rounds: target.run(
-        ["bash", "-c", FORGOTTEN, "bash", stack.mountpoint, str(rounds)], deadline=target.pace.deadline(30 + rounds)))
-    left = [growth.cache for growth in grown if growth.cache.startswith("kmalloc") and growth.per_round > FILES / 2]
-    assert not left, f"each time something of {', '.join(left)} was not freed"
-
-
-# $1: the device. A task whose memory is in swap ends, so that the places there wait on its CPU for more of their kind
+# A task whose memory is in swap ends, so that the places there wait on its CPU for more of their kind
 # (mm/swap_slots.c, free_swap_slot), and that CPU goes.
 SLOTS = """
 [ -w /sys/devices/system/cpu/cpu1/online ] || exit 77
@@ -109,7 +79,7 @@ echo 0 >/sys/devices/system/cpu/cpu1/online
 @pytest.mark.stack("swap / swap")
 def test_a_cpu_that_goes_gives_its_places_in_swap_back(stack, target):
     """swapoff looks for whoever uses a place until it is free (mm/swapfile.c, try_to_unuse)."""
-    result = target.run(["bash", "-c", SLOTS, "bash", stack.device], check=False)
+    result = target.run(["bash", "-c", SLOTS], check=False)
     if result.status == 77:
         pytest.skip("the guest has no second CPU that could go")
     assert result.status == 0, result.stderr

@@ -130,6 +130,9 @@ def test_a_failure_of_the_host_is_nobodys_miss(build: Build) -> None:
 
 def test_rows_of_other_options_are_not_counted(tmp_path: Path) -> None:
     for _ in range(2):
-        claim(tmp_path / "d", "about.json", {"seed": 1, "flavor": "base"})
+        claim(tmp_path / "d", "rows.jsonl", {"seed": 1, "flavor": "base"})
     with pytest.raises(BenchError, match=r"d was begun with --seed 1\. Choose another --dir\."):
-        claim(tmp_path / "d", "about.json", {"seed": 2, "flavor": "base"})
+        claim(tmp_path / "d", "rows.jsonl", {"seed": 2, "flavor": "base"})
+    (tmp_path / "others.jsonl").touch()
+    with pytest.raises(BenchError, match="nobody wrote down"):
+        claim(tmp_path, "others.jsonl", {"seed": 1})

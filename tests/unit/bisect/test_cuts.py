@@ -66,7 +66,7 @@ def test_a_wrong_suspicion_costs_three_revisions_at_most():
     assert worst <= 6 + 2 + 1  # and one for what does not divide evenly
 
 
-def test_among_merges(tmp_path):
+def test_among_merges():
     chance = random.Random(1)
     for _ in range(20):
         shape = random_shape(chance, 40, 0.4)

@@ -240,7 +240,7 @@ while True:
     if os.fork() == 0:
         os.setsid()
         os.execve("/bin/sleep", ["sleep", sys.argv[1]], {})
-    time.sleep(0.002)
+    time.sleep(0.002)  # some hundred in all, not as many as the host can bear
 """
 
 
@@ -257,7 +257,7 @@ def of_command(seconds: str) -> list[int]:
 @pytest.mark.parametrize("attempt", range(3))
 def test_what_a_server_starts_while_it_is_killed_does_not_survive_it(owner: Start, attempt: int) -> None:
     mark = f"{600 + attempt}.{os.getpid()}"
-    one = owner(HEAD + f"process.spawn([sys.executable, '-c', {BREEDER!r}, {mark!r}])\nsay(1)\ntime.sleep(600)")
+    one = owner(HEAD + f"process.spawn([sys.executable, '-c', {BREEDER!r}, {mark!r}])\nsay(1)\n" + ENDS["kill -9"])
     one.said()
     assert eventually(lambda: len(of_command(mark)) > 20)
     one.process.kill()
