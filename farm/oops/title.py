@@ -21,6 +21,7 @@ _ACCESS = re.compile(r"(?:^|\s)(?P<access>Read|Write) (?:of size|at addr)")
 _OOM = re.compile(r"Killed process \d+ \((?P<victim>.{1,64}?)\)")
 # rust/kernel/lib.rs, panic: the message is on the next line.
 _RUST = "rust_kernel: panicked at"
+_NO_MESSAGE = "rust panic"
 _IN = re.compile(r" in \{function\}")
 _FIELD = re.compile(r"\{(\w+)\}")
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b|\b[0-9a-f]{16}\b|\b[0-9a-f]{8}\b(?=.*\d)")
@@ -75,10 +76,10 @@ def facts(lines: Iterable[tuple[str, str]], groups: dict[str, str]) -> Facts:
         if "Killed process" in text and (match := _OOM.search(text)):
             words["victim"] = match["victim"]
         if panicked and "reason" not in words:
-            words["reason"] = text.strip()
+            words["reason"] = text.strip() or _NO_MESSAGE
         panicked = panicked or _RUST in text
     if panicked:
-        words.setdefault("reason", "rust panic")
+        words.setdefault("reason", _NO_MESSAGE)
     bug = groups.get("bug", "")
     if bug.endswith(("invalid-free", "double-free")):
         words["class"] = words["bug"] = "invalid-free"

@@ -174,6 +174,12 @@ def test_call_names(name: str) -> None:
     assert call_name(name) == "openat2"
 
 
+@pytest.mark.parametrize(("message", "title"), [("it broke", "it broke"), ("", "rust panic")])
+def test_the_message_of_rust_is_on_the_next_line(message: str, title: str) -> None:
+    text = f"rust_kernel: panicked at drivers/block/rnull.rs:40:5:\n[   12.345678] {message}\n"
+    assert [one.title for one in classify(text.encode())] == [title]
+
+
 def test_a_rust_name() -> None:
     name = "_RNvXs1_CscPPBqWtAqum_11ashmem_rustNtB5_6AshmemNtNtCs43vyB533jt3_6kernel10miscdevice10MiscDevice4mmap"
     assert demangle(name) == "<ashmem_rust::Ashmem as kernel::miscdevice::MiscDevice>::mmap"
