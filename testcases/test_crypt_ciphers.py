@@ -84,7 +84,8 @@ def test_a_full_queue_of_authenticated(stack, fio):
 @plain
 @pytest.mark.parametrize((), stacks(
     "crypt", "crypt:sector_size=4096", "linear:offset=2057 / crypt", "crypt:cipher=aes-cbc-essiv:sha256",
-    "crypt:cipher=aes-cbc-plain64", "crypt:cryptd,no_read_workqueue,no_write_workqueue"))
+    "crypt:cipher=aes-cbc-plain64", "crypt:cryptd,no_read_workqueue,no_write_workqueue",
+    "crypt:cipher=capi:xts(aes)-plain64be", "crypt:cipher=capi:cbc(aes)-benbi"))
 def test_others_can_decipher_it(stored_as_ever):
     """What this kernel writes and reads alike may still be lost to every other one: a wrong vector, or a wrong key."""
     stored_as_ever()
@@ -95,4 +96,15 @@ def test_others_can_decipher_it(stored_as_ever):
 @pytest.mark.parametrize("offset", [8, (1 << 36) + 8])
 def test_others_can_decipher_large_sectors(target, stack, stored_as_ever, offset):
     target.run(["bash", "-c", LARGE, "bash", Path(stack.device).name, str(offset)])
+    stored_as_ever()
+
+
+@plain
+@pytest.mark.parametrize((), stacks(
+    "luks2:cipher=aes-gcm-random,integrity=aead,key=table", "luks2:integrity=hmac-sha256,key=table",
+    "luks2:integrity=hmac-sha256,key=table,sector_size=4096",
+    "luks2:cipher=aes-cbc-essiv:sha256,integrity=hmac-sha256,key=table",
+    "luks2:cipher=chacha20-random,integrity=poly1305,key=table"))
+def test_others_can_decipher_and_authenticate_it(stored_as_ever):
+    """The tag covers sector and vector: what this kernel leaves out of it, it does not miss."""
     stored_as_ever()

@@ -43,6 +43,19 @@ def test_blocks_of_many_sectors_are_read_back(stack, fio):
     fio(stack, rw="randread", **{**LARGE, "verify": "none"})
 
 
+@pytest.mark.parametrize((), [
+    on("journal", "integrity"), on("bitmap-sha256", "integrity:mode=bitmap,hash=sha256,sector_size=4096"),
+    on("direct-hmac", "integrity:mode=direct,hash=hmac-sha256"),
+    on("inline", "integrity:mode=inline,hash=hmac-sha256", block=4096, ms=64)])
+def test_others_compute_the_same_tags(stack, fio):
+    """A kernel that hashes less than those before it agrees with itself, and with none of them."""
+    size = LARGE["jobs"] * (4 << 20)
+    fio(stack, rw="randwrite", **LARGE)
+    for offset in (0, BLOCK * 4096, size - 4096):
+        stored, computed = stack.tags(offset, 4096)
+        assert stored == computed, f"nobody else computes these tags of the block at byte {offset}"
+
+
 @pytest.mark.namespace("data", size="64M")
 @pytest.mark.stack("data / integrity")
 def test_the_journal_hands_out_the_newest(target, stack):
@@ -106,6 +119,43 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
     stack.corrupt(BLOCK * 4096)
     with expect("dm-integrity"):
         target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=4K", f"skip={BLOCK}", "count=1", "iflag=direct"],
+                   check=False)
+
+
+# $1: name of the device; then the first byte and the bytes that are discarded.
+DISCARD = r"""
+set -e -o pipefail
+dmsetup table "$1" | awk '{ $8++; print $0, "allow_discards" }' | dmsetup reload "$1"
+dmsetup resume "$1"
+blkdiscard --offset "$2" --length "$3" "/dev/mapper/$1"
+"""
+READ_MIB = "set -o pipefail; dd if=$1 bs=1M skip=$2 count=1 iflag=direct status=none | sha256sum"
+
+
+@pytest.mark.parametrize((), [
+    on("journal", "integrity"), on("bitmap", "integrity:mode=bitmap"),
+    on("direct", "integrity:mode=direct", block=4096)])
+def test_what_was_discarded_needs_no_tag(target, stack, fio, expect):
+    """Any content goes with the tags of nothing, and with no other (dm-integrity.c, DISCARD_FILLER).
+
+    Of four MiB two are discarded, whose tags are more than are written at once.
+    """
+    def read(mib):
+        return target.run(["bash", "-c", READ_MIB, "bash", stack.device, str(mib)]).stdout
+
+    fio(stack, duration=0, **LARGE)
+    before = [read(0), read(3)]
+    target.run(["bash", "-c", DISCARD, "bash", Path(stack.device).name, str(1 << 20), str(2 << 20)])
+    for mib in (1, 2):
+        read(mib)
+    assert [read(0), read(3)] == before, "what lies beside was discarded"
+    inside = 2 * 256 - 5
+    target.run(["dd", "if=/dev/urandom", f"of={stack.device}", "bs=4K", f"seek={inside}", "count=1", "oflag=direct",
+                "conv=notrunc", "status=none"])
+    read(1)
+    stack.corrupt(inside * 4096)
+    with expect("dm-integrity"):
+        target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=4K", f"skip={inside}", "count=1", "iflag=direct"],
                    check=False)
 
 
@@ -251,3 +301,31 @@ def test_a_journal_that_somebody_changed_is_not_replayed(target, expect):
         with expect("dm-integrity"):
             assert not (made(name, device) and read(name)), f"a changed {name} is taken for good"
     target.run("for name in signed untouched journal; do dmsetup remove $name || exit; done")
+
+
+# $1: the disk; $2: the device's name; $3: the cipher.
+CIPHERED = r"""
+dmsetup create "$2" --table "0 2048 integrity $1 0 - J 3 journal_sectors:1 internal_hash:crc32c \
+journal_crypt:$3:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+"""
+# $1: the disk. Prints how often the journal tells what was written.
+TELLS = r"""
+yes plain text | head -c 4096 >/tmp/text
+dd if=/tmp/text of=/dev/mapper/ciphered bs=4K oflag=direct conv=fsync,notrunc status=none
+dd if="$1" of=/tmp/copy bs=1M iflag=direct status=none
+journal=$(dmsetup table ciphered | sed -n 's/.* journal_sectors:\([0-9]*\).*/\1/p')
+dd if=/tmp/copy bs=512 skip=8 count="$journal" status=none | grep -a -c 'plain text'
+"""
+
+
+@pytest.mark.namespace("data", size="16M")
+@pytest.mark.parametrize("cipher", ["ctr(aes)", "cbc(aes)"])
+def test_a_ciphered_journal(target, cipher):
+    """It tells nobody what was written, and gives it back (dm-integrity.c, encrypt_journal)."""
+    target.run(["bash", "-c", CIPHERED, "bash", target.block_device("data"), "ciphered", cipher])
+    told = target.run(["bash", "-c", TELLS, "bash", target.block_device("data")], check=False).stdout.strip()
+    assert told == "0", "what was written can be read in the journal"
+    loop = target.run("losetup --find --show /tmp/copy").stdout.strip()
+    target.run(["bash", "-c", CIPHERED, "bash", loop, "copy", cipher])
+    target.run("dd if=/dev/mapper/copy bs=4K count=1 iflag=direct status=none | cmp - /tmp/text")
+    target.run("dmsetup remove copy && dmsetup remove ciphered")

@@ -22,6 +22,8 @@ from farm.stack.places import NAMESPACE, TAGS, Device, Found, extents
 from farm.stack.plan import Base, Plan, needs_drivers, plan
 from farm.stack.script import StepResult
 from farm.stack.steps import Step, undoing
+from farm.stack.stored import Stored
+from farm.stack.tags import needs_superblock, parse_tags
 
 log = logging.getLogger(__name__)
 
@@ -199,20 +201,37 @@ class Assembly:
         self._forget_caches()
 
     def deciphered(self, offset: int, length: int) -> bytes:
-        """What another implementation makes of what is stored for some bytes of the top device, a `crypt`.
+        """What another implementation makes of what is stored for some bytes of the top device, a `crypt` or `luks2`.
 
-        They are read on the host, so the guest has to have written them. Raises UserError for another top device, and
-        for an offset or a length that is not a multiple of its encryption sectors.
+        Without what has another tag than that implementation computes. They are read on the host, so the guest has to
+        have written them. Raises UserError for another top device, for a key that is not in its table, and for an
+        offset or a length that is not a multiple of its encryption sectors.
         """
-        disk, chain = self._host(), self._chain
-        answer = self._shell.run(["dmsetup", "table", "--showkeys", *chain[:1]],
-                                 deadline=self._pace.deadline(CLOSE_SECONDS))
-        first, block = offset // 512, self.base.namespace.block
-        stored = bytearray()
-        for sector in range(first, first + length // 512):
-            number, within = divmod(locate(chain, self._tables, sector).sector * 512, block)
-            stored += disk.read(self.stack.serial, number)[within:within + 512]
-        return parse_ciphertext(answer.stdout).deciphered(bytes(stored), first)
+        stored, first = self._stored(), offset // 512
+        cipher = parse_ciphertext(self._table())
+        data = stored.data(first, length)
+        pieces = range(first, first + length // 512, cipher.size // 512)
+        return cipher.deciphered(data, first, stored.tags(pieces, cipher.tag) if cipher.tag else b"")
+
+    def tags(self, offset: int, length: int) -> tuple[bytes, bytes]:
+        """The tags stored for some bytes of the top device, an `integrity`, and what another implementation computes.
+
+        They are read as `deciphered` reads. Raises UserError for another top device, and an unknown hash.
+        """
+        stored, first = self._stored(), offset // 512
+        table = self._table()
+        own = parse_tags(table, stored.superblock() if needs_superblock(table) else b"")
+        pieces = range(first, first + length // 512, own.size // 512)
+        return stored.tags(pieces, own.length), own.computed(stored.data(first, length), first)
+
+    def _stored(self) -> Stored:
+        self._settle()
+        return Stored(self._host(), self.stack.serial, self.base.namespace, self._chain, self._tables)
+
+    def _table(self) -> str:
+        """The table of the top device."""
+        argv = ["dmsetup", "table", "--showkeys", *self._chain[:1]]
+        return self._shell.run(argv, deadline=self._pace.deadline(CLOSE_SECONDS)).stdout
 
     def extents(self, changes: Sequence[Change]) -> tuple[Extent, ...]:
         """Where the layers of this stack may report changes of its disk, as far as its tables tell."""

@@ -4,20 +4,40 @@ A kernel that reads back what it wrote agrees with itself. Whether it agrees wit
 the disk, only somebody else can tell.
 
 Linux 6.12, drivers/md/dm-crypt.c: crypt_status for the table, crypt_iv_plain_gen and its like for the vectors,
-crypt_convert_block_skcipher for the sector that they count (`iv_large_sectors`); crypto/essiv.c.
+crypt_convert_block_skcipher for the sector that they count (`iv_large_sectors`), crypt_convert_block_aead for what is
+authenticated, crypt_copy_authenckey for the order of two keys; crypto/essiv.c, crypto/authenc.c.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from farm.errors import UserError
 
 _SECTOR = 512
 _VECTOR = 16
+# Blocks of AES in a sector, as a shift (crypt_iv_benbi_ctr).
+_BLOCKS_SHIFT = 5
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What the cipher of one encryption sector is given."""
+
+    key: bytes
+    vector: bytes
+    # Authenticated, and not encrypted.
+    associated: bytes
+    stored: bytes
+    # The message authentication code.
+    code: bytes
 
 
 def _plain(number: int, key: bytes) -> bytes:
@@ -26,6 +46,14 @@ def _plain(number: int, key: bytes) -> bytes:
 
 def _plain64(number: int, key: bytes) -> bytes:
     return number.to_bytes(_VECTOR, "little")
+
+
+def _plain64be(number: int, key: bytes) -> bytes:
+    return number.to_bytes(_VECTOR, "big")
+
+
+def _benbi(number: int, key: bytes) -> bytes:
+    return ((number << _BLOCKS_SHIFT) + 1 & 0xFFFFFFFFFFFFFFFF).to_bytes(_VECTOR, "big")
 
 
 def _essiv(number: int, key: bytes) -> bytes:
@@ -38,14 +66,55 @@ def _null(number: int, key: bytes) -> bytes:
 
 
 _VECTORS: Mapping[str, Callable[[int, bytes], bytes]] = {
-    "plain": _plain, "plain64": _plain64, "essiv:sha256": _essiv, "null": _null,
+    "plain": _plain, "plain64": _plain64, "plain64be": _plain64be, "benbi": _benbi, "essiv:sha256": _essiv,
+    "null": _null,
 }
-_MODES: Mapping[str, Callable[[bytes], modes.XTS | modes.CBC]] = {"xts": modes.XTS, "cbc": modes.CBC}
-# `aes-xts-plain64`, `capi:cryptd(xts(ecb(aes-generic)))-plain64`: from farm.stack.planners.
-_CIPHER = re.compile(r"(?:aes-|capi:(?:cryptd\()?)(?P<mode>xts|cbc)(?:(?:\(ecb)?\(aes[\w-]*\)+)?-(?P<vector>[\w:]+)",
-                     re.ASCII)
+# Stored behind the code, in the tag.
+_RANDOM = "random"
+
+
+def _encrypted(mode: Callable[[bytes], modes.XTS | modes.CBC], piece: _Piece) -> bytes:
+    return Cipher(algorithms.AES(piece.key), mode(piece.vector)).decryptor().update(piece.stored)
+
+
+def _aead(cipher: type[AESGCM | ChaCha20Poly1305], piece: _Piece) -> bytes:
+    try:
+        return cipher(piece.key).decrypt(piece.vector, piece.stored + piece.code, piece.associated)
+    except InvalidTag:
+        return b""
+
+
+def _authenticated(mode: Callable[[bytes], modes.XTS | modes.CBC], piece: _Piece) -> bytes:
+    """The key of the cipher comes first, that of the code of 32 bytes last."""
+    key, mac = piece.key[:-32], piece.key[-32:]
+    if not hmac.compare_digest(hmac.digest(mac, piece.associated + piece.stored, "sha256"), piece.code):
+        return b""
+    return _encrypted(mode, _Piece(key, piece.vector, b"", piece.stored, b""))
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """A cipher; `decipher` gives nothing for a code that is wrong."""
+
+    decipher: Callable[[_Piece], bytes]
+    # Bytes of the message authentication code, and of the vector where it is random.
+    code: int = 0
+    vector: int = _VECTOR
+
+
+# By the words of the kernel's name for it, without who computes it, and when.
+_MODES: Mapping[tuple[str, ...], _Mode] = {
+    ("xts", "aes"): _Mode(partial(_encrypted, modes.XTS)),
+    ("cbc", "aes"): _Mode(partial(_encrypted, modes.CBC)),
+    ("gcm", "aes"): _Mode(partial(_aead, AESGCM), 16, 12),
+    ("rfc7539", "chacha20", "poly1305"): _Mode(partial(_aead, ChaCha20Poly1305), 16, 12),
+    ("authenc", "hmac", "sha256", "xts", "aes"): _Mode(partial(_authenticated, modes.XTS), 32),
+    ("authenc", "hmac", "sha256", "cbc", "aes"): _Mode(partial(_authenticated, modes.CBC), 32),
+}
 _TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>[0-9a-f]+) (?P<offset>\d{1,19}) \S+ \d+"
                     r"(?: \d+(?P<options>(?: \S+)*))?", re.ASCII)
+# `aes-xts-plain64`, `capi:cryptd(xts(ecb(aes-generic)))-plain64`: from farm.stack.planners.
+_CIPHER = re.compile(r"(?:aes-(?P<old>\w+)|capi:(?P<name>[\w(),-]+))-(?P<vector>[\w:]+)", re.ASCII)
 _SIZE = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -53,7 +122,8 @@ _SIZE = re.compile(r"\d{1,9}", re.ASCII)
 class Ciphertext:
     """How a device of dm-crypt stores its sectors."""
 
-    mode: str
+    # Key of the table of ciphers.
+    mode: tuple[str, ...]
     vector: str
     key: bytes
     # What is added to the number of a sector before it becomes a vector.
@@ -62,21 +132,35 @@ class Ciphertext:
     size: int = _SECTOR
     large: bool = False
 
-    def deciphered(self, stored: bytes, sector: int) -> bytes:
-        """The plain text of what is stored from a 512-byte sector of the device on.
+    @property
+    def tag(self) -> int:
+        """Bytes that are stored beside each `size`, in the tags of what lies beneath."""
+        mode = _MODES[self.mode]
+        return mode.code + (mode.vector if self.vector == _RANDOM else 0)
 
-        Raises UserError for what does not begin and end with an encryption sector.
+    def deciphered(self, stored: bytes, sector: int, tags: bytes = b"") -> bytes:
+        """The plain text of what is stored, with these tags, from a 512-byte sector of the device on.
+
+        Without what has another tag than this implementation computes. Raises UserError for what does not begin and
+        end with an encryption sector.
         """
         if sector * _SECTOR % self.size or len(stored) % self.size:
             raise UserError(f"{len(stored)} bytes from sector {sector} on are not whole sectors of {self.size} bytes, "
                             "and no other can be deciphered.")
-        plain = []
-        for begin in range(0, len(stored), self.size):
-            number = sector + begin // _SECTOR + self.offset
-            number = number // (self.size // _SECTOR) if self.large else number
-            cipher = Cipher(algorithms.AES(self.key), _MODES[self.mode](_VECTORS[self.vector](number, self.key)))
-            plain.append(cipher.decryptor().update(stored[begin:begin + self.size]))
-        return b"".join(plain)
+        return b"".join(
+            self._piece(stored[begin:begin + self.size], sector + begin // _SECTOR,
+                        tags[begin // self.size * self.tag:][:self.tag])
+            for begin in range(0, len(stored), self.size))
+
+    def _piece(self, stored: bytes, sector: int, tag: bytes) -> bytes:
+        mode = _MODES[self.mode]
+        number = sector + self.offset
+        number = number // (self.size // _SECTOR) if self.large else number
+        random = self.vector == _RANDOM
+        vector = tag[mode.code:] if random else _VECTORS[self.vector](number, self.key)
+        # The sector that is authenticated has neither offset nor unit.
+        associated = sector.to_bytes(8, "little") + vector
+        return mode.decipher(_Piece(self.key, vector, associated, stored, tag[:mode.code]))
 
 
 def parse_ciphertext(table: str) -> Ciphertext:
@@ -85,9 +169,19 @@ def parse_ciphertext(table: str) -> Ciphertext:
     cipher = _CIPHER.fullmatch(line["cipher"]) if line else None
     options = (line["options"] or "").split() if line else []
     size = next((one.partition(":")[2] for one in options if one.startswith("sector_size:")), str(_SECTOR))
-    if line is None or cipher is None or cipher["vector"] not in _VECTORS or not _SIZE.fullmatch(size):
+    mode = _mode(cipher) if cipher else ()
+    vectors = {*_VECTORS, *((_RANDOM,) if mode in _MODES and _MODES[mode].code else ())}
+    if line is None or cipher is None or mode not in _MODES or cipher["vector"] not in vectors \
+            or not _SIZE.fullmatch(size):
         shown = f"the cipher {line['cipher']}" if line else "a device that is no dm-crypt with a key in its table"
-        raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, "
-                        f"with the vectors {', '.join(_VECTORS)}.")
-    return Ciphertext(cipher["mode"], cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]),
+        raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, alone or with "
+                        f"hmac(sha256), gcm and chacha20 with poly1305, and the vectors {', '.join(_VECTORS)}.")
+    return Ciphertext(mode, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]),
                       int(size), "iv_large_sectors" in options)
+
+
+def _mode(cipher: re.Match[str]) -> tuple[str, ...]:
+    if cipher["old"]:
+        return cipher["old"], "aes"
+    words = re.findall(r"[\w-]+", cipher["name"], re.ASCII)
+    return tuple("aes" if word.startswith("aes") else word for word in words if word not in ("cryptd", "ecb"))

@@ -78,7 +78,7 @@ class Crypt(Layer):
     # A cipher as dm-crypt names it; `capi:` names the kernel's drivers directly.
     cipher: str = text(
         "aes-xts-plain64",
-        r"(aes-xts-plain64|aes-cbc-essiv:sha256|aes-cbc-plain64|capi:[a-z0-9_(),-]+-(plain|plain64|null))",
+        r"(aes-xts-plain64|aes-cbc-essiv:sha256|aes-cbc-plain64|capi:[a-z0-9_(),-]+-(plain|plain64|plain64be|benbi|null))",
         "aes-xts-plain64, aes-cbc-essiv:sha256, aes-cbc-plain64 or capi:<drivers>-<iv>",
     )
     # Encrypt asynchronously: wraps the cipher in the kernel's cryptd, whose driver is looked up in the guest.
@@ -108,6 +108,8 @@ class Luks2(Layer):
     sector_size: int = number(0, hint=_SECTOR_SIZE_HINT, choices=_SECTOR_SIZES)
     # Rounds of the key derivation; cryptsetup's own choice would take long under emulation.
     iterations: int = number(1000, hint="a number of rounds, at least 1000", least=1000)
+    # Where dm-crypt gets the key from: the kernel's keyring, or its table, as always with cryptd.
+    key: str = choice("keyring", "table")
     # Where the header lies: on the device, or in a file in the guest's memory that is gone with the guest.
     header: str = choice("inside", "detached")
     # Write everything once, so that blocks nobody wrote can be read.

@@ -154,7 +154,7 @@ def _luks2(layer: Luks2, place: Place) -> LayerPlan:
         *header, place.below, input=place.key(32))
     opened = place.step(
         "cryptsetup", "open", "--type", "luks2", "--key-file", "-", *_queues(layer),
-        *(("--disable-keyring",) if layer.cryptd else ()), *header, place.below, place.name,
+        *(("--disable-keyring",) if layer.cryptd or layer.key == "table" else ()), *header, place.below, place.name,
         input=place.key(32), undo=("cryptsetup", "close", place.name))
     settle = (place.zero_ends(),) if tagged and not layer.wipe else ()
     forget = (place.step("rm", "-f", header[1]),) if header else ()
