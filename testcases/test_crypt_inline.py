@@ -60,3 +60,30 @@ def test_zones_with_small_sectors(stack, fio):
     fio(stack, rw="write", **zones)
     stack.reopen()
     fio(stack, verify_only=True, **zones)
+
+
+KEY = "0123456789abcdef" * 4
+# $1: the disk; $2: what the first four of its zones become. The fifth is another's.
+RESET = r"""
+set -e -o pipefail
+dmsetup create part --table "0 131072 $2"
+dd if=/dev/urandom of="$1" bs=64K seek=1024 count=4 iflag=fullblock oflag=direct status=none
+before=$(dd if="$1" bs=64K skip=1024 count=4 iflag=direct status=none | sha256sum)
+for round in 1 2; do  # what is not reset, cannot be written from its beginning again
+  dd if=/dev/zero of=/dev/mapper/part bs=64K count=4 oflag=direct status=none
+  blkzone reset /dev/mapper/part
+done
+after=$(dd if="$1" bs=64K skip=1024 count=4 iflag=direct status=none | sha256sum)
+[ "$before" = "$after" ] || { echo "a zone of another was reset"; exit 1; }
+dmsetup remove part
+"""
+
+
+@pytest.mark.namespace("zoned", block=4096, zone="16M", size="128M")
+@pytest.mark.parametrize("table", [
+    pytest.param("linear {disk} 0", id="linear"),
+    pytest.param(f"crypt aes-xts-plain64 {KEY} 0 {{disk}} 0 1 sector_size:4096", id="crypt")])
+def test_zones_of_others_are_not_reset(target, table):
+    """One command resets all zones of a disk, and those of a part of it need one each (drivers/md/dm-zone.c)."""
+    disk = target.block_device("zoned")
+    target.run(["bash", "-c", RESET, "bash", disk, table.format(disk=disk)])

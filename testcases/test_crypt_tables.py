@@ -1,4 +1,4 @@
-"""dm-crypt by its table: wiped keys, more than one target, and what it asks of its users."""
+"""Device mapper by its tables, dm-crypt above all: wiped keys, several targets, what they ask for and what they say."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,3 +83,43 @@ def test_a_buffer_that_is_not_aligned_is_refused(target, stack):
     """dm-crypt says what it takes (crypt_io_hints), so that a program hears EINVAL instead of an error of the disk."""
     least = int(target.run(["cat", f"/sys/block/{stack.devices[-1].kernel}/queue/dma_alignment"]).stdout)
     assert least >= 4095, f"buffers are said to need an alignment of {least + 1} bytes, and sectors have 4096"
+
+
+# Options that are no defaults. In the order in which the kernel tells them (crypt_status, dm_integrity_status).
+ASKED = {
+    "linear": "0 1000 linear {disk} 8",
+    "crypt": f"0 65536 crypt aes-cbc-essiv:sha256 {KEY} 8 {{disk}} 16 6 allow_discards same_cpu_crypt "
+             "submit_from_crypt_cpus no_read_workqueue no_write_workqueue sector_size:4096",
+    "vectors": f"0 65536 crypt aes-xts-plain64 {KEY} 24 {{disk}} 0 2 sector_size:4096 iv_large_sectors",
+    "journal": "0 65536 integrity {disk} 8 4 J 5 block_size:2048 interleave_sectors:1024 buffer_sectors:64 "
+               "commit_time:2000 internal_hash:crc32c",
+    "bitmap": "0 65536 integrity {disk} 0 8 B 5 block_size:4096 buffer_sectors:32 sectors_per_bit:65536 "
+              "bitmap_flush_interval:5000 internal_hash:sha256",
+}
+
+
+@plain
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_a_device_says_what_it_was_made_of(target, asked):
+    """Who has only the table makes the same device of it."""
+    disk = target.block_device("data")
+    number = target.run(["cat", f"/sys/block/{Path(disk).name}/dev"]).stdout.strip()
+    if asked.split()[2] == "integrity":  # it takes its size from the disk only once it has formatted it
+        target.run(["dmsetup", "create", "made", "--table", asked.format(disk=disk).replace("65536", "8")])
+        target.run("dmsetup remove made")
+    target.run(["dmsetup", "create", "made", "--table", asked.format(disk=disk)])
+    said = target.run("dmsetup table --showkeys made && dmsetup remove made").stdout.split()
+    missing = [word for word in asked.format(disk=number).split() if word not in said and not word.isdecimal()]
+    assert not missing, f"the table does not tell {' '.join(missing)}: {' '.join(said)}"
+
+
+@plain
+@pytest.mark.stack("data / crypt:sector_size=4096")
+def test_requests_are_whole_sectors_whatever_their_size(target, stack, fio):
+    """Those of 4096 bytes, though the disk has smaller ones (get_max_request_sectors)."""
+    sizes = "/sys/module/dm_crypt/parameters/max_read_size /sys/module/dm_crypt/parameters/max_write_size"
+    if target.run(f"ls {sizes}", check=False).status:
+        pytest.skip("dm-crypt of this kernel has no limit to its requests (before 6.12)")
+    target.run(f"echo 6000 | tee {sizes}")
+    fio(stack, duration=0, bs="64K")
+    fio(stack, verify_only=True, bs="64K")

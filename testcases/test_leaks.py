@@ -86,3 +86,47 @@ def test_a_cpu_that_goes_gives_its_places_in_swap_back(stack, target):
     ended = target.run(["timeout", f"{target.pace.seconds(10):.0f}", "swapoff", stack.device], check=False).status == 0
     assert ended, "swapoff does not come to its end, though nobody uses what is in swap"
     target.run(["swapon", stack.device])
+
+
+KEY = "0123456789abcdef" * 4
+# Each lacks one thing, and what was made before it is missed has to go.
+REFUSED = {
+    "cipher": f"crypt capi:xts(nosuch)-plain64 {KEY} 0 {{disk}} 0",
+    "authenticated cipher": f"crypt capi:gcm(nosuch)-random {KEY} 0 {{disk}} 0 1 integrity:28:aead",
+    "code": f"crypt capi:authenc(hmac(nosuch),cbc(aes))-plain64 {KEY * 2} 0 {{disk}} 0 1 integrity:32:aead",
+    "tags beneath": f"crypt capi:gcm(aes)-random {KEY} 0 {{disk}} 0 1 integrity:28:aead",
+    "vector": f"crypt aes-cbc-nosuch {KEY} 0 {{disk}} 0",
+    "hash of the vector": f"crypt aes-cbc-essiv:nosuch {KEY} 0 {{disk}} 0",
+    "size of the key": "crypt aes-xts-plain64 0123 0 {disk} 0",
+    "size of sectors": f"crypt aes-xts-plain64 {KEY} 0 {{disk}} 0 1 sector_size:1000",
+    "key": "crypt aes-xts-plain64 :64:logon:no:such 0 {disk} 0",
+    "disk": f"crypt aes-xts-plain64 {KEY} 0 /dev/nosuch 0",
+    "hash of the tags": "integrity {disk} 0 - J 1 internal_hash:nosuch",
+    "code of the journal": f"integrity {{disk}} 0 - J 2 internal_hash:crc32c journal_mac:hmac(nosuch):{KEY}",
+    "cipher of the journal": f"integrity {{disk}} 0 - J 2 internal_hash:crc32c journal_crypt:cbc(nosuch):{KEY}",
+    "mode": "integrity {disk} 0 - X 1 internal_hash:crc32c",
+}
+# $1: how often; then the tables. Those that were accepted are printed.
+REFUSE = """
+rounds=$1; shift
+for ((round = 0; round < rounds; round++)); do
+  for table; do
+    ! dmsetup create refused --table "0 2048 $table" 2>/dev/null || { echo "$table"; dmsetup remove refused; }
+  done
+done
+"""
+
+
+@pytest.mark.namespace("data", size="64M")
+def test_refused_tables_leave_nothing_behind(target, slab_growth):
+    disk = target.block_device("data")
+    tables = [table.format(disk=disk) for table in REFUSED.values()]
+
+    def refuse(rounds):
+        taken = target.run(["bash", "-c", REFUSE, "bash", str(rounds), *tables],
+                           deadline=target.pace.deadline(30 + rounds)).stdout
+        assert not taken, f"a table that lacks something was accepted: {taken.splitlines()[0]}"
+
+    left = [growth.cache for growth in slab_growth(refuse)
+            if growth.cache.startswith("kmalloc") and growth.per_round > 0.5]
+    assert not left, f"each time something of {', '.join(left)} was not freed"

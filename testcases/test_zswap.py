@@ -193,6 +193,38 @@ def test_a_full_pool_makes_room(target):
     assert taken, "zswap is full, and takes nothing out"
 
 
+# The shrinker is off, on, and off again while a group is reclaimed that has no pages left but those in zswap.
+SHRUNK = """
+[ -e /sys/module/zswap/parameters/shrinker_enabled ] || exit 77
+group=/sys/fs/cgroup/cold
+echo zstd >/sys/module/zswap/parameters/compressor || exit 1
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && cd /tmp &&
+  head -c 4M /dev/urandom | xxd -p >text && (echo $BASHPID >$group/cgroup.procs && exec cat text >stored) || exit 1
+for enabled in N Y N; do
+  echo $enabled >/sys/module/zswap/parameters/shrinker_enabled
+  read -r before </sys/kernel/debug/zswap/written_back_pages
+  for tries in {1..20}; do echo 8M >$group/memory.reclaim; done 2>/dev/null
+  read -r after </sys/kernel/debug/zswap/written_back_pages
+  echo $((after - before))
+done
+cmp text stored
+"""
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_the_shrinker_writes_cold_pages_to_the_disk(target):
+    """Where it is enabled, and there only (mm/zswap.c, zswap_shrinker_scan)."""
+    target.run(ON)
+    done = target.run(["bash", "-c", SHRUNK], check=False)
+    if done.status == 77:
+        pytest.skip("zswap of this kernel has no shrinker (before 6.8)")
+    assert done.status == 0, "what was written to the disk is not what is read"
+    before, written, after = map(int, done.stdout.split())
+    assert written, "zswap's shrinker wrote nothing"
+    assert not before + after, "zswap's shrinker wrote pages while it was disabled"
+
+
 # Memory becomes free in three steps, everywhere in between, and what is left is moved together after each: most pages
 # of zsmalloc move twice. Lines of 3700 characters take a page of their own each (lzo makes no letters shorter), those
 # of 1500 lie side by side, and across the boundaries of pages.
@@ -236,6 +268,7 @@ before=$(sed -n 's/^pswpout //p' /proc/vmstat)
 (echo $BASHPID >inner/cgroup.procs && printf %s "$text$text$text$text" >/tmp/limited) || exit 1
 for tries in 1 2 3; do echo 4M >inner/memory.reclaim; done 2>/dev/null
 after=$(sed -n 's/^pswpout //p' /proc/vmstat)
+printf %s "$text$text$text$text" | cmp - /tmp/limited || exit 1
 rm /tmp/limited
 [ -e memory.zswap.writeback ] && echo $((after - before)) || echo 0
 """

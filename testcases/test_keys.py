@@ -1,0 +1,133 @@
+"""Report 003: keys that expire, are revoked and forgotten, and what their helper is told."""
+
+import pytest
+
+# Runs a script whose first lines these are: `refused WHY command` is one that has to fail for that reason, `soon
+# command` one that has to succeed within ten seconds.
+SAYING = """
+set -e
+refused() {
+  if said=$("${@:2}" 2>&1); then echo "$* succeeded"; exit 1; fi
+  [[ $said == *"$1"* ]] || { echo "$* failed: $said"; exit 1; }
+}
+soon() {
+  for ((tries = 100; tries; tries--)); do
+    ! ("$@") >/dev/null 2>&1 || return 0
+    sleep 0.1
+  done
+  echo "not in time: $*"; exit 1
+}
+none() { ! grep " $1: " /proc/keys; }
+"""
+# A key -> what becomes of it. `$key` is a key of type user with the content `payload`, in a keyring `$ring` alone.
+LIVES = {
+    "expires": """
+        echo 0 >/proc/sys/kernel/keys/gc_delay
+        other=$(keyctl add user other payload $ring)
+        keyctl timeout $other 1000; keyctl timeout $key 1
+        soon refused "Key has expired" keyctl print $key
+        refused "Key has expired" keyctl update $key more
+        keyctl print $other >/dev/null
+        soon none short""",
+    "revoked": """
+        keyctl revoke $key
+        refused "Key has been revoked" keyctl print $key
+        refused "Key has been revoked" keyctl update $key more
+        refused "Key has been revoked" keyctl link $key @s""",
+    "invalidated": """
+        keyctl invalidate $key
+        refused "Required key not available" keyctl print $key
+        soon none short""",
+    "unlinked": """
+        keyctl link $key @s
+        keyctl unlink $key $ring
+        [ "$(keyctl print $key)" = payload ]
+        keyctl unlink $key @s
+        soon none short
+        refused "" keyctl print $key""",
+    "cleared": """
+        keyctl add user more payload $ring >/dev/null
+        keyctl clear $ring
+        soon none short; soon none more
+        [ -z "$(keyctl rlist $ring)" ]""",
+    "updated": """
+        keyctl update $key longer-than-before
+        [ "$(keyctl print $key)" = longer-than-before ]
+        [ "$(keyctl add user short again $ring)" = $key ]
+        [ "$(keyctl print $key)" = again ]""",
+    "found": """
+        for depth in 1 2 3 4; do ring=$(keyctl newring ring$depth ${inner:-@s}); inner=$ring; done
+        keyctl move $key $outer $inner
+        [ "$(keyctl search @s user short)" = $key ]
+        refused "Required key not available" keyctl search $outer user short
+        refused "deadlock" keyctl link @s $inner""",
+    "forbidden": """
+        keyctl setperm $key 0x3f000000
+        [ "$(keyctl print $key)" = payload ]
+        refused "Permission denied" keyctl session - keyctl print $key
+        logon=$(keyctl add logon farm:secret payload $ring)
+        refused "Operation not supported" keyctl print $logon""",
+}
+
+
+@pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
+def test_what_becomes_of_a_key(target, life):
+    """Documentation/security/keys/core.rst; security/keys/key.c, keyring.c, gc.c."""
+    made = "outer=$(keyctl newring farm @s) ring=$outer\nkey=$(keyctl add user short payload $ring)\n"
+    done = target.run(["keyctl", "session", "-", "bash", "-c", SAYING + made + life], check=False)
+    assert done.status == 0, done.stdout + done.stderr
+
+
+# request-key.conf of keyutils negates such a key, and leaves it in the session's keyring for half a minute.
+READ_REFUSED = """
+keyctl request2 user debug:empty negate @s
+id=$(awk '/ user +debug:empty/ { print $1 }' /proc/keys) && [ -n "$id" ] || exit 2
+! keyctl read 0x$id
+"""
+
+
+def test_a_refused_key_has_no_content(target):
+    """It has no payload that its type could read (security/keys/keyctl.c, keyctl_read_key)."""
+    target.run(["keyctl", "session", "-", "bash", "-c", READ_REFUSED])
+
+
+# An encrypted key is loaded from what `keyctl pipe` gives, and its master gets other content after that.
+LOADED = """
+set -e
+master=$(keyctl add user master "$(head -c 32 /dev/urandom | base64)" @s)
+text=$(keyctl pipe $(keyctl add encrypted first "new user:master 32" @s))
+for wrong in "${text%??}" "${text}00" "${text%?}x" "${text%?}"; do
+  if keyctl add encrypted second "load $wrong" @s 2>/dev/null; then exit 1; fi
+done
+keyctl add encrypted second "load $text" @s
+keyctl update $master other
+"""
+
+
+def test_a_master_key_can_be_used_after_what_could_not_be_loaded(target):
+    """It is locked while it decrypts another key, and no longer (encrypted.c, encrypted_key_decrypt)."""
+    target.run(["keyctl", "session", "-", "bash", "-c", LOADED])
+
+
+# The helper writes down what it is told of key, caller and the caller's keyrings, and makes the key.
+TOLD = r"""
+set -e
+echo 'create user told:* * /tmp/told %k %d %c %u %g %T %P %S' >/etc/request-key.d/told.conf
+cat >/tmp/told <<'EOF'
+#!/bin/bash
+echo "$2 $3 $4 $5 $6 $(keyctl rdescribe $7) $(keyctl rdescribe $8)" >/tmp/told.out
+keyctl instantiate $1 payload $8
+EOF
+chmod +x /tmp/told
+keyctl session of-farm bash -c 'keyctl print $(keyctl request2 user told:7 callout @p)'
+cat /tmp/told.out
+"""
+
+
+def test_the_helper_is_told_who_asks_for_what(target):
+    """The caller's thread has no keyring, its process one, its session another (call_sbin_request_key)."""
+    said = target.run(["bash", "-c", TOLD]).stdout.splitlines()
+    assert said[-2:-1] == ["payload"]
+    key, *ids, thread, process, session = said[-1].split(" ")
+    assert (key, ids, thread) == ("told:7", ["callout", "0", "0"], "0")
+    assert (process.rpartition(";")[2], session.rpartition(";")[2]) == ("_pid", "of-farm")
