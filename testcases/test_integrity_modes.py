@@ -97,22 +97,24 @@ def test_what_is_computed_again_is_verified_again(stack, fio, disk, computed_aga
         fio(stack, verify_only=True, **WORK)
 
 
-# $1: name of the device, whose tags are computed from the beginning on after this.
+# $1: name of the device, whose tags are computed from the beginning on after this, and again and again.
 RECALCULATE = r"""
-set -e -o pipefail
-dmsetup table "$1" | awk '{ $8++; print $0, "recalculate" }' | dmsetup reload "$1"
-dmsetup resume "$1"
+exec {never}<> <(:)
+while :; do
+  dmsetup table "$1" | awk '{ $8++; print $0, "recalculate" }' | dmsetup reload "$1" && dmsetup resume "$1" || exit 1
+  read -t 0.3 -u $never
+done
 """
 
 
 @pytest.mark.parametrize((), [
     on("journal", "integrity"), on("direct", "integrity:mode=direct", block=4096),
     on("inline", "integrity:mode=inline", block=4096, ms=64)])
-def test_tags_are_computed_while_it_is_written_to(target, stack, fio, expect):
+def test_tags_are_computed_while_it_is_written_to(target, stack, fio, background, expect):
     """Nobody wrote most of it before; what is written meanwhile keeps its own tags."""
     name = Path(stack.device).name
-    target.run(["bash", "-c", RECALCULATE, "bash", name])
-    fio(stack, rw="randwrite", **LARGE)
+    with background(RECALCULATE, name):
+        fio(stack, rw="randwrite", **LARGE)
     target.run(["bash", "-c", RECALCULATED, name])
     fio(stack, verify_only=True, **LARGE)
     target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=1M", "iflag=direct", "status=none"])

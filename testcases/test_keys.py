@@ -96,7 +96,10 @@ LOADED = """
 set -e
 master=$(keyctl add user master "$(head -c 32 /dev/urandom | base64)" @s)
 text=$(keyctl pipe $(keyctl add encrypted first "new user:master 32" @s))
-for wrong in "${text%??}" "${text}00" "${text%?}x" "${text%?}"; do
+other() { [ "$1" = 0 ] && echo 1 || echo 0; }
+blob=${text##* }
+for wrong in "${text%??}" "${text}00" "${text%?}x" "${text%?}" "${text%?}$(other "${text: -1}")" \
+    "${text% *} $(other "${blob:0:1}")${blob:1}"; do
   if keyctl add encrypted second "load $wrong" @s 2>/dev/null; then exit 1; fi
 done
 keyctl add encrypted second "load $text" @s

@@ -93,8 +93,13 @@ done
 """
 
 
-@pytest.mark.namespace("data", size="2049G", block=512, pi=1, ms=8)
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.namespace("data", size="2049G", block=size, pi=1, ms=8), id=str(size))
+    for size in (512, 4096)])
 @pytest.mark.stack("data")
 def test_reference_tags_begin_anew_after_two_terabytes(target, stack):
-    """They have 32 bits, and numbers of sectors more (block/t10-pi.c, t10_pi_verify)."""
+    """They have 32 bits, and numbers of sectors more (block/t10-pi.c, t10_pi_verify).
+
+    In blocks of 512 bytes they are those of the disk from the beginning, in larger ones they are made to be.
+    """
     target.run(["bash", "-c", BEYOND, "bash", stack.device])
