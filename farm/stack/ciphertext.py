@@ -97,6 +97,8 @@ class _Mode:
     """A cipher; `decipher` gives nothing for a code that is wrong."""
 
     decipher: Callable[[_Piece], bytes]
+    # Bytes that a key may have.
+    keys: tuple[int, ...]
     # Bytes of the message authentication code, and of the vector where it is random.
     code: int = 0
     vector: int = _VECTOR
@@ -104,18 +106,18 @@ class _Mode:
 
 # By the words of the kernel's name for it, without who computes it, and when.
 _MODES: Mapping[tuple[str, ...], _Mode] = {
-    ("xts", "aes"): _Mode(partial(_encrypted, modes.XTS)),
-    ("cbc", "aes"): _Mode(partial(_encrypted, modes.CBC)),
-    ("gcm", "aes"): _Mode(partial(_aead, AESGCM), 16, 12),
-    ("rfc7539", "chacha20", "poly1305"): _Mode(partial(_aead, ChaCha20Poly1305), 16, 12),
-    ("authenc", "hmac", "sha256", "xts", "aes"): _Mode(partial(_authenticated, modes.XTS), 32),
-    ("authenc", "hmac", "sha256", "cbc", "aes"): _Mode(partial(_authenticated, modes.CBC), 32),
+    ("xts", "aes"): _Mode(partial(_encrypted, modes.XTS), (32, 64)),
+    ("cbc", "aes"): _Mode(partial(_encrypted, modes.CBC), (16, 24, 32)),
+    ("gcm", "aes"): _Mode(partial(_aead, AESGCM), (16, 24, 32), 16, 12),
+    ("rfc7539", "chacha20", "poly1305"): _Mode(partial(_aead, ChaCha20Poly1305), (32,), 16, 12),
+    ("authenc", "hmac", "sha256", "xts", "aes"): _Mode(partial(_authenticated, modes.XTS), (64, 96), 32),
+    ("authenc", "hmac", "sha256", "cbc", "aes"): _Mode(partial(_authenticated, modes.CBC), (48, 56, 64), 32),
 }
-_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>[0-9a-f]+) (?P<offset>\d{1,19}) \S+ \d+"
+_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>(?:[0-9a-f]{2})+) (?P<offset>\d{1,19}) \S+ \d+"
                     r"(?: \d+(?P<options>(?: \S+)*))?", re.ASCII)
 # `aes-xts-plain64`, `capi:cryptd(xts(ecb(aes-generic)))-plain64`: from farm.stack.planners.
 _CIPHER = re.compile(r"(?:aes-(?P<old>\w+)|capi:(?P<name>[\w(),-]+))-(?P<vector>[\w:]+)", re.ASCII)
-_SIZE = re.compile(r"\d{1,9}", re.ASCII)
+_SIZES = ("512", "1024", "2048", "4096")
 
 
 @dataclass(frozen=True)
@@ -169,15 +171,18 @@ def parse_ciphertext(table: str) -> Ciphertext:
     cipher = _CIPHER.fullmatch(line["cipher"]) if line else None
     options = (line["options"] or "").split() if line else []
     size = next((one.partition(":")[2] for one in options if one.startswith("sector_size:")), str(_SECTOR))
-    mode = _mode(cipher) if cipher else ()
-    vectors = {*_VECTORS, *((_RANDOM,) if mode in _MODES and _MODES[mode].code else ())}
-    if line is None or cipher is None or mode not in _MODES or cipher["vector"] not in vectors \
-            or not _SIZE.fullmatch(size):
-        shown = f"the cipher {line['cipher']}" if line else "a device that is no dm-crypt with a key in its table"
-        raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, alone or with "
-                        f"hmac(sha256), gcm and chacha20 with poly1305, and the vectors {', '.join(_VECTORS)}.")
-    return Ciphertext(mode, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]),
-                      int(size), "iv_large_sectors" in options)
+    name = _mode(cipher) if cipher else ()
+    if line and cipher and size in _SIZES and _is_known(name, cipher["vector"], len(line["key"]) // 2):
+        return Ciphertext(name, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]), int(size),
+                          "iv_large_sectors" in options)
+    shown = f"the cipher {line['cipher']}" if line else "a device that is no dm-crypt with a key in its table"
+    raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, alone or with "
+                    f"hmac(sha256), gcm and chacha20 with poly1305, and the vectors {', '.join(_VECTORS)}.")
+
+
+def _is_known(name: tuple[str, ...], vector: str, key: int) -> bool:
+    mode = _MODES.get(name)
+    return mode is not None and key in mode.keys and (vector in _VECTORS or (mode.code > 0 and vector == _RANDOM))
 
 
 def _mode(cipher: re.Match[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from farm.errors import UserError
 from farm.guest.disk import Disk
 from farm.model import Namespace
 from farm.stack.corruption import aim
@@ -21,7 +22,7 @@ class Stored:
     tables: Mapping[str, Mapped]
 
     def data(self, sector: int, length: int) -> bytes:
-        """So many bytes, a multiple of 512, from a sector of the first device on."""
+        """So many bytes, a multiple of 512, from a sector of the first device on. Raises UserError beyond its end."""
         return b"".join(self._read("data", one, 512) for one in range(sector, sector + length // 512))
 
     def tags(self, sectors: Sequence[int], length: int) -> bytes:
@@ -36,6 +37,9 @@ class Stored:
         found = b""
         while len(found) < length:  # what is looked for may begin in one block of the disk and end in the next
             place = aim(area, sector * 512, len(found), chain=self.chain, tables=self.tables, namespace=self.namespace)
-            block = self.disk.read(self.serial, place.block, place.area)
-            found += block[place.byte:place.byte + length - len(found)]
+            part = self.disk.read(self.serial, place.block, place.area)[place.byte:place.byte + length - len(found)]
+            if not part:
+                raise UserError(f"The {area} of sector {sector} is said to have {length} bytes, and its block has "
+                                f"{len(found)} for it.")
+            found += part
         return found

@@ -34,8 +34,8 @@ _HASHES: Mapping[str, Callable[[bytes, bytes], bytes]] = {
     "hmac(sha256)": lambda key, data: hmac.digest(key, data, "sha256"),
 }
 _TABLE = re.compile(r"(?:\S+: )?\d+ \d+ integrity \S+ \d+ (?P<tag>\d{1,4}) \S \d+ (?P<options>.*)", re.ASCII)
-_HASH = re.compile(r"internal_hash:(?P<name>[a-z0-9()]+)(?::(?P<key>[0-9a-f]+))?", re.ASCII)
-_SIZE = re.compile(r"block_size:(\d{1,9})", re.ASCII)
+_HASH = re.compile(r"internal_hash:(?P<name>[a-z0-9()]+)(?::(?P<key>(?:[0-9a-f]{2})+))?", re.ASCII)
+_SIZE = re.compile(r"block_size:(512|1024|2048|4096)", re.ASCII)
 
 
 @dataclass(frozen=True)

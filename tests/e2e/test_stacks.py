@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from hashlib import sha256
 
 import pytest
 
@@ -43,7 +44,7 @@ STACKS = (
     "wide / integrity:hash=hmac-sha256,sector_size=4096 / crypt",
     "wide / luks2:integrity=hmac-sha256,sector_size=4096 / swap",
     "wide / luks2:cipher=aes-gcm-random,integrity=aead",
-    "wide / luks2:cipher=chacha20-random,integrity=poly1305",
+    "wide / luks2:cipher=chacha20-random,integrity=poly1305,key=table",
     "wide / luks2:cipher=aegis128-random,integrity=aead",
     "wide / luks2:cryptd / ext4",
     "wide / luks2:integrity=hmac-sha256,cryptd",
@@ -76,7 +77,7 @@ def assembly(guest):
     def make(text, seed=3):
         stack = parse_stack(text)
         base = Base(NAMESPACES[stack.serial], guest.block_device(stack.serial))
-        made.append(Assembly(guest, stack, base, seed=seed, pace=guest.pace))
+        made.append(Assembly(guest, stack, base, seed=seed, pace=guest.pace, disk=guest.disk))
         return made[-1]
 
     yield make
@@ -182,6 +183,38 @@ def test_a_changed_block_is_reported_by_its_layer_at_its_sector(guest, assembly,
     assert [(one.errno, one.offset) for one in result.errors] == [("EILSEQ", AT)]
     assert not result.verify_errors
     assert re.search(report, said_since(guest, mark))
+
+
+@pytest.mark.parametrize("text", [
+    "plain / linear:offset=9 / crypt:cipher=capi:cbc(aes)-benbi",
+    "wide / luks2:cipher=aes-gcm-random,integrity=aead,key=table",
+])
+def test_somebody_else_deciphers_what_is_stored(guest, assembly, text):
+    stack = assembly(text)
+    stack.build()
+    guest.run(f"dd if=/dev/urandom of={stack.device} bs=64K count=1 seek={AT >> 16} oflag=direct status=none")
+    found = guest.run(f"dd if={stack.device} bs=64K count=1 skip={AT >> 16} iflag=direct status=none | sha256sum")
+    assert found.stdout.split()[0] == sha256(stack.deciphered(AT, 1 << 16)).hexdigest()
+    stack.corrupt(AT)
+    # What is authenticated is left out, all else comes out as something else.
+    other = stack.deciphered(AT, 1 << 16)
+    assert len(other) == ((1 << 16) - 4096 if "aead" in text else 1 << 16)
+    assert found.stdout.split()[0] != sha256(other).hexdigest()
+    stack.restore()
+
+
+@pytest.mark.parametrize("text", ["plain / integrity", "tagged / integrity:mode=inline,hash=hmac-sha256"])
+def test_somebody_else_computes_the_tags(guest, assembly, text):
+    stack = assembly(text)
+    stack.build()
+    guest.run(f"dd if=/dev/urandom of={stack.device} bs=64K count=1 seek={AT >> 16} oflag=direct status=none")
+    stored, computed = stack.tags(AT, 1 << 16)
+    assert stored == computed
+    stack.corrupt(AT)
+    changed, recomputed = stack.tags(AT, 1 << 16)
+    assert changed == stored
+    assert recomputed != computed
+    stack.restore()
 
 
 @pytest.mark.parametrize("text", ["plain / crypt", "plain / crypt / ext4"])
