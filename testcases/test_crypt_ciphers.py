@@ -29,7 +29,8 @@ def stored_as_ever(target, stack, fio):
         fio(stack, duration=0, size=size)
         for offset in (0, 3 << 12, size - (1 << 16)):
             read = f"dd if={stack.device} iflag=direct bs=4K skip={offset >> 12} count=16 status=none | sha256sum"
-            same = target.run(read).stdout.split()[0] == sha256(stack.deciphered(offset, 1 << 16)).hexdigest()
+            found = target.run(["bash", "-c", f"set -o pipefail; {read}"]).stdout.split()[0]
+            same = found == sha256(stack.deciphered(offset, 1 << 16)).hexdigest()
             assert same, f"nobody else can decipher what dm-crypt stored for byte {offset}"
 
     return compare

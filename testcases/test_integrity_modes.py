@@ -53,6 +53,7 @@ def test_others_compute_the_same_tags(stack, fio):
     fio(stack, rw="randwrite", **LARGE)
     for offset in (0, BLOCK * 4096, size - 4096):
         stored, computed = stack.tags(offset, 4096)
+        assert stored
         assert stored == computed, f"nobody else computes these tags of the block at byte {offset}"
 
 
@@ -97,11 +98,21 @@ def test_what_is_computed_again_is_verified_again(stack, fio, disk, computed_aga
         fio(stack, verify_only=True, **WORK)
 
 
-# $1: name of the device, whose tags are computed from the beginning on after this, and again and again.
-RECALCULATE = r"""
+# $1: name of the device; then options in place of those about computing tags anew.
+EXCHANGE = r"""
+exchange() {
+  dmsetup table "$1" | awk -v more="${*:2}" '{
+    count = split(more, _, " "); options = ""
+    for (word = 9; word <= NF; word++) if ($word !~ /^(reset_)?recalculate$/) { count++; options = options " " $word }
+    print $1, $2, $3, $4, $5, $6, $7, count options, more
+  }' | dmsetup reload "$1" && dmsetup resume "$1"
+}
+"""
+# Tags are computed from the beginning on, and again and again.
+RECALCULATE = EXCHANGE + """
 exec {never}<> <(:)
 while :; do
-  dmsetup table "$1" | awk '{ $8++; print $0, "recalculate" }' | dmsetup reload "$1" && dmsetup resume "$1" || exit 1
+  exchange "$1" recalculate reset_recalculate || exit 1
   read -t 0.3 -u $never
 done
 """
@@ -115,6 +126,7 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, background
     name = Path(stack.device).name
     with background(RECALCULATE, name):
         fio(stack, rw="randwrite", **LARGE)
+    target.run(["bash", "-c", EXCHANGE + 'exchange "$1"', "bash", name])
     target.run(["bash", "-c", RECALCULATED, name])
     fio(stack, verify_only=True, **LARGE)
     target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=1M", "iflag=direct", "status=none"])
@@ -125,12 +137,12 @@ def test_tags_are_computed_while_it_is_written_to(target, stack, fio, background
 
 
 # $1: name of the device; then the first byte and the bytes that are discarded.
-DISCARD = r"""
+DISCARD = EXCHANGE + r"""
 set -e -o pipefail
-dmsetup table "$1" | awk '{ $8++; print $0, "allow_discards" }' | dmsetup reload "$1"
-dmsetup resume "$1"
+exchange "$1" allow_discards
 blkdiscard --offset "$2" --length "$3" "/dev/mapper/$1"
 """
+FILLER = 0xF6
 READ_MIB = "set -o pipefail; dd if=$1 bs=1M skip=$2 count=1 iflag=direct status=none | sha256sum"
 
 
@@ -151,6 +163,10 @@ def test_what_was_discarded_needs_no_tag(target, stack, fio, expect):
     for mib in (1, 2):
         read(mib)
     assert [read(0), read(3)] == before, "what lies beside was discarded"
+    tags, _ = stack.tags(1 << 20, 4096)
+    assert set(tags) == {FILLER}, "what was discarded has other tags"
+    stack.corrupt(1 << 20)
+    read(1)
     inside = 2 * 256 - 5
     target.run(["dd", "if=/dev/urandom", f"of={stack.device}", "bs=4K", f"seek={inside}", "count=1", "oflag=direct",
                 "conv=notrunc", "status=none"])
@@ -305,18 +321,20 @@ def test_a_journal_that_somebody_changed_is_not_replayed(target, expect):
     target.run("for name in signed untouched journal; do dmsetup remove $name || exit; done")
 
 
-# $1: the disk; $2: the device's name; $3: the cipher.
+# $1: the disk; $2: the device's name; $3: the option that ciphers the journal, or "".
 CIPHERED = r"""
-dmsetup create "$2" --table "0 2048 integrity $1 0 - J 3 journal_sectors:1 internal_hash:crc32c \
-journal_crypt:$3:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+set -- "$1" "$2" journal_sectors:1 internal_hash:crc32c $3
+dmsetup create "$2" --table "0 2048 integrity $1 0 - J $(($# - 2)) ${*:3}"
 """
-# $1: the disk. Prints how often the journal tells what was written.
+# $1: the disk, which is as new first; $2: the device's name. Prints how often the journal tells what was written.
 TELLS = r"""
-yes plain text | head -c 4096 >/tmp/text
-dd if=/tmp/text of=/dev/mapper/ciphered bs=4K oflag=direct conv=fsync,notrunc status=none
+set -e -o pipefail
+head -c 4096 < <(yes plain text) >/tmp/text
+dd if=/tmp/text of=/dev/mapper/$2 bs=4K oflag=direct conv=fsync,notrunc status=none
 dd if="$1" of=/tmp/copy bs=1M iflag=direct status=none
-journal=$(dmsetup table ciphered | sed -n 's/.* journal_sectors:\([0-9]*\).*/\1/p')
-dd if=/tmp/copy bs=512 skip=8 count="$journal" status=none | grep -a -c 'plain text'
+journal=$(dmsetup table $2 | grep -o ' journal_sectors:[0-9]*')
+dd if=/tmp/copy of=/tmp/journal bs=512 skip=8 count=${journal#*:} status=none
+grep -a -c 'plain text' /tmp/journal || [ $? = 1 ]
 """
 
 
@@ -324,10 +342,17 @@ dd if=/tmp/copy bs=512 skip=8 count="$journal" status=none | grep -a -c 'plain t
 @pytest.mark.parametrize("cipher", ["ctr(aes)", "cbc(aes)"])
 def test_a_ciphered_journal(target, cipher):
     """It tells nobody what was written, and gives it back (dm-integrity.c, encrypt_journal)."""
-    target.run(["bash", "-c", CIPHERED, "bash", target.block_device("data"), "ciphered", cipher])
-    told = target.run(["bash", "-c", TELLS, "bash", target.block_device("data")], check=False).stdout.strip()
-    assert told == "0", "what was written can be read in the journal"
+    disk, option = target.block_device("data"), f"journal_crypt:{cipher}:{'0123456789abcdef' * 4}"
+
+    def told(name, option):
+        target.run(f"dd if=/dev/zero of={disk} bs=1M oflag=direct status=none", check=False)
+        target.run(["bash", "-c", CIPHERED, "bash", disk, name, option])
+        return int(target.run(["bash", "-c", TELLS, "bash", disk, name]).stdout)
+
+    assert told("plain", ""), "what was written is not in the journal"
+    target.run("dmsetup remove plain")
+    assert not told("ciphered", option), "what was written can be read in the journal"
     loop = target.run("losetup --find --show /tmp/copy").stdout.strip()
-    target.run(["bash", "-c", CIPHERED, "bash", loop, "copy", cipher])
+    target.run(["bash", "-c", CIPHERED, "bash", loop, "copy", option])
     target.run("dd if=/dev/mapper/copy bs=4K count=1 iflag=direct status=none | cmp - /tmp/text")
     target.run("dmsetup remove copy && dmsetup remove ciphered")

@@ -32,7 +32,10 @@ def failing(target, stack, fio):
     def fail(*, tag=False):
         fio(stack, **FILLED)
         stack.reopen()  # nothing is read from a journal, or from tags that were kept
-        target.run(["bash", "-c", FAIL, "bash", BENEATH, str(stack.sector_of(BLOCK * SIZE, tag=tag).sector // 8 * 8)])
+        first = stack.sector_of(BLOCK * SIZE, tag=tag).sector
+        if tag:  # it lies anywhere in a block of the disk
+            first = first // 8 * 8
+        target.run(["bash", "-c", FAIL, "bash", BENEATH, str(first)])
 
     return fail
 

@@ -106,6 +106,8 @@ REFUSED = {
     "cipher of the journal": f"integrity {{disk}} 0 - J 2 internal_hash:crc32c journal_crypt:cbc(nosuch):{KEY}",
     "mode": "integrity {disk} 0 - X 1 internal_hash:crc32c",
 }
+WHOLE = (f"crypt capi:gcm(aes)-random {KEY} 0 /dev/mapper/tags 0 1 integrity:28:aead",
+         f"integrity {{disk}} 0 - J 3 internal_hash:crc32c journal_mac:hmac(sha256):{KEY} journal_crypt:cbc(aes):{KEY}")
 # $1: how often; then the tables. Those that were accepted are printed.
 REFUSE = """
 rounds=$1; shift
@@ -121,6 +123,11 @@ done
 def test_refused_tables_leave_nothing_behind(target, slab_growth):
     disk = target.block_device("data")
     tables = [table.format(disk=disk) for table in REFUSED.values()]
+    target.run(["dmsetup", "create", "tags", "--table", f"0 2048 integrity {disk} 0 28 D 0"])
+    target.run(["dmsetup", "create", "whole", "--table", f"0 2048 {WHOLE[0]}"])
+    target.run("dmsetup remove whole && dmsetup remove tags")
+    target.run(["dmsetup", "create", "whole", "--table", f"0 2048 {WHOLE[1].format(disk=disk)}"])
+    target.run("dmsetup remove whole")
 
     def refuse(rounds):
         taken = target.run(["bash", "-c", REFUSE, "bash", str(rounds), *tables],

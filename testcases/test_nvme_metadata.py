@@ -81,7 +81,7 @@ def test_the_controller_makes_and_checks(target, stack, fio, expect, rows):
     fio(stack, verify_only=True, **WORK)
 
 
-# $1: the disk; blocks of 512 bytes before, behind and beyond the one with number 2^32, of which 64 fit into 32 KiB. A
+# $1: the disk; sectors of 512 bytes before, behind and beyond the one with number 2^32, of which 64 fit into 32 KiB. A
 # request that crosses into it fails for QEMU's sake, which goes on counting in 64 bits (hw/nvme/dif.c, nvme_dif_check).
 BEYOND = """
 set -e
@@ -100,6 +100,6 @@ done
 def test_reference_tags_begin_anew_after_two_terabytes(target, stack):
     """They have 32 bits, and numbers of sectors more (block/t10-pi.c, t10_pi_verify).
 
-    In blocks of 512 bytes they are those of the disk from the beginning, in larger ones they are made to be.
+    With blocks of 512 bytes the tag is the number that the bio counts from, with larger ones it is made of it.
     """
     target.run(["bash", "-c", BEYOND, "bash", stack.device])

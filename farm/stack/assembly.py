@@ -203,9 +203,9 @@ class Assembly:
     def deciphered(self, offset: int, length: int) -> bytes:
         """What another implementation makes of what is stored for some bytes of the top device, a `crypt` or `luks2`.
 
-        Without what has another tag than that implementation computes. They are read on the host, so the guest has to
-        have written them. Raises UserError for another top device, for a key that is not in its table, and for an
-        offset or a length that is not a multiple of its encryption sectors.
+        Sectors with another tag than that implementation computes are left out. They are read on the host, so the guest
+        has to have written them. Raises UserError for another top device, for a key that is not in its table, and for
+        an offset or a length that is not a multiple of its encryption sectors.
         """
         stored, first = self._stored(), offset // 512
         cipher = parse_ciphertext(self._table())
@@ -216,7 +216,8 @@ class Assembly:
     def tags(self, offset: int, length: int) -> tuple[bytes, bytes]:
         """The tags stored for some bytes of the top device, an `integrity`, and what another implementation computes.
 
-        They are read as `deciphered` reads. Raises UserError for another top device, and an unknown hash.
+        They are read as `deciphered` reads. Raises UserError for another top device, an unknown hash, and parts of a
+        block.
         """
         stored, first = self._stored(), offset // 512
         table = self._table()
@@ -248,7 +249,7 @@ class Assembly:
 
     def _host(self) -> Disk:
         if self._disk is None:
-            raise UserError(f"The stack '{self.stack}' was made without its disk, so it cannot corrupt it.")
+            raise UserError(f"The stack '{self.stack}' was made without its disk: it can neither read nor change that.")
         return self._disk
 
     def _settle(self) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cryptography.exceptions import InvalidTag
@@ -73,7 +73,7 @@ _VECTORS: Mapping[str, Callable[[int, bytes], bytes]] = {
 _RANDOM = "random"
 
 
-def _encrypted(mode: Callable[[bytes], modes.XTS | modes.CBC], piece: _Piece) -> bytes:
+def _unauthenticated(mode: Callable[[bytes], modes.XTS | modes.CBC], piece: _Piece) -> bytes:
     return Cipher(algorithms.AES(piece.key), mode(piece.vector)).decryptor().update(piece.stored)
 
 
@@ -89,7 +89,7 @@ def _authenticated(mode: Callable[[bytes], modes.XTS | modes.CBC], piece: _Piece
     key, mac = piece.key[:-32], piece.key[-32:]
     if not hmac.compare_digest(hmac.digest(mac, piece.associated + piece.stored, "sha256"), piece.code):
         return b""
-    return _encrypted(mode, _Piece(key, piece.vector, b"", piece.stored, b""))
+    return _unauthenticated(mode, replace(piece, key=key))
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,15 @@ class _Mode:
     decipher: Callable[[_Piece], bytes]
     # Bytes that a key may have.
     keys: tuple[int, ...]
-    # Bytes of the message authentication code, and of the vector where it is random.
+    # Bytes of the message authentication code, and of the vector.
     code: int = 0
     vector: int = _VECTOR
 
 
 # By the words of the kernel's name for it, without who computes it, and when.
 _MODES: Mapping[tuple[str, ...], _Mode] = {
-    ("xts", "aes"): _Mode(partial(_encrypted, modes.XTS), (32, 64)),
-    ("cbc", "aes"): _Mode(partial(_encrypted, modes.CBC), (16, 24, 32)),
+    ("xts", "aes"): _Mode(partial(_unauthenticated, modes.XTS), (32, 64)),
+    ("cbc", "aes"): _Mode(partial(_unauthenticated, modes.CBC), (16, 24, 32)),
     ("gcm", "aes"): _Mode(partial(_aead, AESGCM), (16, 24, 32), 16, 12),
     ("rfc7539", "chacha20", "poly1305"): _Mode(partial(_aead, ChaCha20Poly1305), (32,), 16, 12),
     ("authenc", "hmac", "sha256", "xts", "aes"): _Mode(partial(_authenticated, modes.XTS), (64, 96), 32),
@@ -143,16 +143,16 @@ class Ciphertext:
     def deciphered(self, stored: bytes, sector: int, tags: bytes = b"") -> bytes:
         """The plain text of what is stored, with these tags, from a 512-byte sector of the device on.
 
-        Without what has another tag than this implementation computes. Raises UserError for what does not begin and
-        end with an encryption sector.
+        Sectors with another tag than this implementation computes are left out, so that the text is shorter. Raises
+        UserError for what does not begin and end with an encryption sector.
         """
         if sector * _SECTOR % self.size or len(stored) % self.size:
             raise UserError(f"{len(stored)} bytes from sector {sector} on are not whole sectors of {self.size} bytes, "
                             "and no other can be deciphered.")
         return b"".join(
             self._piece(stored[begin:begin + self.size], sector + begin // _SECTOR,
-                        tags[begin // self.size * self.tag:][:self.tag])
-            for begin in range(0, len(stored), self.size))
+                        tags[number * self.tag:(number + 1) * self.tag])
+            for number, begin in enumerate(range(0, len(stored), self.size)))
 
     def _piece(self, stored: bytes, sector: int, tag: bytes) -> bytes:
         mode = _MODES[self.mode]
@@ -175,14 +175,18 @@ def parse_ciphertext(table: str) -> Ciphertext:
     if line and cipher and size in _SIZES and _is_known(name, cipher["vector"], len(line["key"]) // 2):
         return Ciphertext(name, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]), int(size),
                           "iv_large_sectors" in options)
-    shown = f"the cipher {line['cipher']}" if line else "a device that is no dm-crypt with a key in its table"
-    raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts and cbc, alone or with "
-                    f"hmac(sha256), gcm and chacha20 with poly1305, and the vectors {', '.join(_VECTORS)}.")
+    shown = (f"the cipher {line['cipher']} with a key of {len(line['key']) // 2} bytes and sectors of {size}" if line
+             else "a device that is no dm-crypt with a key in its table")
+    raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts (of 128 and 256 bits) and cbc, "
+                    f"alone or with hmac(sha256), and the vectors {', '.join(_VECTORS)}; and gcm and chacha20 with "
+                    "poly1305, with random vectors.")
 
 
 def _is_known(name: tuple[str, ...], vector: str, key: int) -> bool:
     mode = _MODES.get(name)
-    return mode is not None and key in mode.keys and (vector in _VECTORS or (mode.code > 0 and vector == _RANDOM))
+    if mode is None or key not in mode.keys:
+        return False
+    return mode.code > 0 if vector == _RANDOM else vector in _VECTORS and mode.vector == _VECTOR
 
 
 def _mode(cipher: re.Match[str]) -> tuple[str, ...]:

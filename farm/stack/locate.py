@@ -104,7 +104,6 @@ class Tagged:
         extra, byte = divmod(offset // self.covered * self.tag, 512)
         return Spot(begin + extra, byte)
 
-
     def above(self, span: Span) -> Span | None:
         """What of this layer is wrong when a span beneath is: the data there, or the data whose tags are there."""
         if not span.length:
@@ -148,16 +147,22 @@ def _table(target: str, words: Sequence[str]) -> Mapped | None:
         size = re.search(r" sector_size:([0-9]{1,9})", " ".join(words))
         return Window(int(begin[0]), (int(size[1]) // 512 if size else 1) if target == "crypt" else 0)
     if target == "integrity" and len(words) >= 5 and _is_number(words[1]) and _is_number(words[2]):
-        options = dict(re.findall(r"(?<!\S)([a-z_]+):([0-9]{1,19})(?!\S)", " ".join(words[5:])))
-        if words[3] == "I":
-            return Inline(int(words[1]) + _SUPERBLOCK, int(options.get("block_size", 512)) // 512)
-        if not {"journal_sectors", "interleave_sectors", "buffer_sectors"} <= options.keys():
-            return None
-        return Tagged(
-            int(words[1]), int(words[2]), int(options.get("block_size", 512)) // 512,
-            int(options["interleave_sectors"]), int(options["buffer_sectors"]), int(options["journal_sectors"]),
-        )
+        found = re.findall(r"(?<!\S)([a-z_]+):([0-9]{1,19})(?!\S)", " ".join(words[5:]))
+        return _integrity(int(words[1]), int(words[2]), words[3], {name: int(value) for name, value in found})
     return None
+
+
+def _integrity(start: int, tag: int, mode: str, options: Mapping[str, int]) -> Mapped | None:
+    """None for what no kernel prints: blocks of odd sizes, and areas that hold none."""
+    size = options.get("block_size", 512)
+    if size not in (512, 1024, 2048, 4096):
+        return None
+    if mode == "I":
+        return Inline(start + _SUPERBLOCK, size // 512)
+    interleave, buffer = options.get("interleave_sectors", 0), options.get("buffer_sectors", 0)
+    if not tag or not buffer or interleave < size // 512 or "journal_sectors" not in options:
+        return None
+    return Tagged(start, tag, size // 512, interleave, buffer, options["journal_sectors"])
 
 
 def _is_number(word: str) -> bool:

@@ -33,9 +33,9 @@ _HASHES: Mapping[str, Callable[[bytes, bytes], bytes]] = {
     "sha256": lambda key, data: hashlib.sha256(data).digest(),
     "hmac(sha256)": lambda key, data: hmac.digest(key, data, "sha256"),
 }
-_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ integrity \S+ \d+ (?P<tag>\d{1,4}) \S \d+ (?P<options>.*)", re.ASCII)
+_TABLE = re.compile(r"(?:\S+: )?\d+ \d+ integrity \S+ \d+ (?P<tag>[1-9]\d{0,3}) \S \d+ (?P<options>.*)", re.ASCII)
 _HASH = re.compile(r"internal_hash:(?P<name>[a-z0-9()]+)(?::(?P<key>(?:[0-9a-f]{2})+))?", re.ASCII)
-_SIZE = re.compile(r"block_size:(512|1024|2048|4096)", re.ASCII)
+_SIZES = ("512", "1024", "2048", "4096")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Tags:
     size: int
 
     def computed(self, data: bytes, sector: int) -> bytes:
-        """The tags of what stands from a 512-byte sector of the device on."""
+        """The tags of what stands from a 512-byte sector of the device on. Raises UserError for parts of a block."""
+        if sector * _SECTOR % self.size or len(data) % self.size:
+            raise UserError(f"{len(data)} bytes from sector {sector} on are not whole blocks of {self.size} bytes, "
+                            "and no other has a tag.")
         tags = []
         for begin in range(0, len(data), self.size):
             number = (sector + begin // _SECTOR).to_bytes(8, "little")
@@ -70,10 +73,9 @@ def parse_tags(table: str, superblock: bytes) -> Tags:
     line = _TABLE.fullmatch(table.strip())
     options = line["options"].split() if line else []
     hashed = next(filter(None, map(_HASH.fullmatch, options)), None)
-    if line is None or hashed is None or hashed["name"] not in _HASHES:
+    size = next((one.partition(":")[2] for one in options if one.startswith("block_size:")), str(_SECTOR))
+    if line is None or hashed is None or hashed["name"] not in _HASHES or size not in _SIZES:
         shown = f"the hash {hashed['name']}" if hashed else "a device that is no dm-integrity with a hash in its table"
         raise UserError(f"The farm cannot compute tags of {shown}. It knows {', '.join(_HASHES)}.")
-    size = next(filter(None, map(_SIZE.fullmatch, options)), None)
     salt = superblock[_SALT] if needs_superblock(table) else b""
-    return Tags(hashed["name"], bytes.fromhex(hashed["key"] or ""), salt, int(line["tag"]),
-                int(size[1]) if size else _SECTOR)
+    return Tags(hashed["name"], bytes.fromhex(hashed["key"] or ""), salt, int(line["tag"]), int(size))

@@ -50,9 +50,16 @@ def test_short_digests_are_filled_up():
 
 
 @pytest.mark.parametrize("line", [
-    table("internal_hash:xxhash64"), table("journal_mac:sha256"), "0 8 zero", "",
+    table("internal_hash:xxhash64"), table("journal_mac:sha256"), "0 8 zero", "", table("internal_hash:crc32c", 0),
+    table("internal_hash:crc32c", options=" block_size:0"), table("internal_hash:crc32c", options=" block_size:513"),
     "0 2048 crypt aes-xts-plain64 00 0 1:2 0",
 ])
 def test_what_it_does_not_know_it_says(line):
     with pytest.raises(UserError, match=r"cannot compute tags of .* It knows crc32c, sha256, hmac\(sha256\)"):
         parse_tags(line, b"")
+
+
+@pytest.mark.parametrize(("sector", "length"), [(1, 4096), (8, 512)])
+def test_part_of_a_block_has_no_tag(sector, length):
+    with pytest.raises(UserError, match="are not whole blocks of 4096 bytes"):
+        parse_tags(table("internal_hash:crc32c", options=" block_size:4096"), b"").computed(bytes(length), sector)
