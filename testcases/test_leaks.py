@@ -125,7 +125,7 @@ def test_refused_tables_leave_nothing_behind(target, slab_growth):
     tables = [table.format(disk=disk) for table in REFUSED.values()]
     target.run(["dmsetup", "create", "tags", "--table", f"0 2048 integrity {disk} 0 28 D 0"])
     target.run(["dmsetup", "create", "whole", "--table", f"0 2048 {WHOLE[0]}"])
-    target.run("dmsetup remove whole && dmsetup remove tags")
+    target.run(f"dmsetup remove whole && dmsetup remove tags && dd if=/dev/zero of={disk} bs=4K count=1 oflag=direct")
     target.run(["dmsetup", "create", "whole", "--table", f"0 2048 {WHOLE[1].format(disk=disk)}"])
     target.run("dmsetup remove whole")
 
