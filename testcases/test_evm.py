@@ -57,17 +57,6 @@ while :; do
   number=$((number + 1))
 done >/dev/null 2>&1
 """
-# Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
-ONE_FOR_ALL = """
-asked=
-for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & asked="$asked $!"; done
-for pid in $asked; do wait $pid || exit 1; done
-"""
-# The same for a key that is refused in the end (security/keys/key.c, key_reject_and_link).
-NONE_FOR_ALL = """
-for number in 1 2 3 4; do keyctl request2 user debug:refused negate @s & done
-wait
-"""
 # How many keys root has, as soon as there are at most $1, or after ten seconds.
 COUNT = """
 for ((tries = 100; tries; tries--)); do
@@ -117,11 +106,6 @@ def storm(target, background):
         most = keys(0) + OTHER_KEYS
         with background(ATTRIBUTES, directory), background(ATTRIBUTES, directory), background(KEYS):
             yield
-        # Each of them would make a session keyring of its own, and a key in that, if they had none together.
-        together = ["timeout", f"{target.pace.seconds(10):.0f}", "keyctl", "session", "-", "bash", "-c"]
-        for script, what in ((ONE_FOR_ALL, "another one has made"), (NONE_FOR_ALL, "was refused")):
-            woken = target.run([*together, script], check=False).status == 0
-            assert woken, f"tasks that waited for a key which {what} were not woken"
         left = keys(most) - most
         assert left <= 0, f"{left} keys were not freed"
 

@@ -81,6 +81,29 @@ def test_what_becomes_of_a_key(target, life):
     assert done.status == 0, done.stdout + done.stderr
 
 
+# Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
+ONE_FOR_ALL = """
+asked=
+for number in 1 2 3 4; do keyctl request2 user debug:shared x @s & asked="$asked $!"; done
+for pid in $asked; do wait $pid || exit 1; done
+"""
+# The same for a key that is refused in the end (security/keys/key.c, key_reject_and_link).
+NONE_FOR_ALL = """
+for number in 1 2 3 4; do keyctl request2 user debug:refused negate @s & done
+wait
+"""
+
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.parametrize("script", [pytest.param(ONE_FOR_ALL, id="made"), pytest.param(NONE_FOR_ALL, id="refused")])
+def test_who_waits_for_a_key_is_woken(target, script):
+    """By whoever makes or refuses it. They sleep interruptibly, so that no watchdog of the kernel looks at them."""
+    # Each of them would make a session keyring of its own, and a key in that, if they had none together.
+    together = ["timeout", f"{target.pace.seconds(5):.0f}", "keyctl", "session", "-", "bash", "-c"]
+    for _ in range(3):
+        assert target.run([*together, script], check=False).status == 0, "tasks that waited for a key were not woken"
+
+
 # request-key.conf of keyutils negates such a key, and leaves it in the session's keyring for half a minute.
 READ_REFUSED = """
 keyctl request2 user debug:empty negate @s
