@@ -15,8 +15,8 @@ pytestmark = [
 ]
 # Where payloads come from: a cache of their own, or kmalloc where bios have no pool of them (bio_integrity_alloc).
 CACHES = "bio_integrity_payload kmalloc-128 kmalloc-192"
-# What else is allocated meanwhile, for whatever purpose; one payload for each I/O would be thousands.
-NOISE = 1000
+# What else is allocated meanwhile, for whatever purpose; one payload for each I/O would be hundreds at least.
+NOISE = 100
 
 tags = pytest.mark.namespace("data", block=4096)
 type1_512 = pytest.mark.namespace("data", size="384M", block=512, pi=1, ms=8)
@@ -144,7 +144,10 @@ def test_verified_once(stack, fio, target, verified):
 @type1_512
 @pytest.mark.stack("data / linear:offset=2057 / mirror")
 def test_mirror_reads_the_other_half(stack, fio, disk, expect):
-    """Both halves are read in turn (choose_mirror): among a megabyte of changed blocks some are read from the first."""
+    """All is read from the first half until a read fails there; that one and all later ones go to the other one.
+
+    drivers/md/dm-raid1.c, choose_mirror.
+    """
     fio(stack, duration=0)
     first = stack.sector_of(4 << 20).sector
     stack.close()

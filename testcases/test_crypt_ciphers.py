@@ -40,7 +40,7 @@ def stored_as_ever(target, stack, fio):
 @pytest.mark.parametrize((), stacks(
     "crypt", "crypt:cipher=aes-cbc-essiv:sha256", "crypt:cryptd", "crypt:cipher=aes-cbc-plain64,cryptd"))
 def test_unaligned_buffers(stack, fio):
-    """Blocks of three sectors: most buffers begin within a page and cross into the next one."""
+    """Blocks of three sectors: most buffers begin within a page, and some cross into the next one."""
     fio(stack, rw="randwrite", bs="1536", size="3M")
     stack.reopen()
     fio(stack, bs="1536", size="3M", verify_only=True)

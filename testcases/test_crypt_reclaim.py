@@ -3,7 +3,7 @@
 import pytest
 
 # Device mapper lets 2048 bios of swap be in flight on a device and makes the next writer wait (drivers/md/dm.c,
-# __dm_submit_bio). With 32, a worker of dm-crypt that writes swap soon waits for what only itself could finish.
+# __map_bio). With 32, a worker of dm-crypt that writes swap soon waits for what only itself could finish.
 pytestmark = [
     pytest.mark.machine(cpus=2, memory="256M", append=("dm_mod.swap_bios=32",)),
     pytest.mark.namespace("swap", size="512M"),

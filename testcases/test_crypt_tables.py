@@ -79,7 +79,7 @@ def test_two_targets_are_one_device(target, stack, fio):
 
 @plain
 @pytest.mark.stack("data / crypt:sector_size=4096")
-def test_a_buffer_that_is_not_aligned_is_refused(target, stack):
+def test_buffers_are_said_to_need_an_alignment(target, stack):
     """dm-crypt says what it takes (crypt_io_hints), so that a program hears EINVAL instead of an error of the disk."""
     least = int(target.run(["cat", f"/sys/block/{stack.devices[-1].kernel}/queue/dma_alignment"]).stdout)
     assert least >= 4095, f"buffers are said to need an alignment of {least + 1} bytes, and sectors have 4096"

@@ -57,9 +57,9 @@ while :; do
   number=$((number + 1))
 done >/dev/null 2>&1
 """
-# How many keys root has, as soon as there are at most $1, or after ten seconds.
+# How many keys root has, as soon as there are at most $1, or after so many tries of a tenth of a second.
 COUNT = """
-for ((tries = 100; tries; tries--)); do
+for ((tries = $2; tries; tries--)); do
   read -r _ _ keys _ < <(grep '^ *0:' /proc/key-users)
   [ "${keys%/*}" -gt "$1" ] && [ "$1" -gt 0 ] && sleep 0.1 || break
 done
@@ -99,7 +99,9 @@ def measured(prepared):
 def storm(target, background):
     """`with storm(directory):` attributes change and keys are requested; the keys are gone soon after the block."""
     def keys(most):  # a worker frees them, after their last user (security/keys/gc.c)
-        return int(target.run(["bash", "-c", COUNT, "bash", str(most)]).stdout)
+        tries = str(round(target.pace.seconds(10) * 10))
+        return int(target.run(["bash", "-c", COUNT, "bash", str(most), tries],
+                              deadline=target.pace.deadline(60)).stdout)
 
     @contextmanager
     def raging(directory):

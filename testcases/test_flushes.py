@@ -9,7 +9,7 @@ FLUSHES = 20
 BEFORE = 15
 WRITE = "dd if=/dev/zero of=$1 bs=4K seek=$2 count=1 conv=fsync,notrunc status=none"
 # The same table on a loop device, which has a cache and no FUA: a write that has to be durable is followed by a flush
-# (block/blk-flush.c, blk_flush_policy), and that is counted.
+# (block/blk-flush.c, blk_insert_flush), and that is counted.
 ON_LOOP = r"""
 truncate -s 64M /tmp/disk && loop=$(losetup --find --show /tmp/disk) &&
   dmsetup table --showkeys "$1" | sed -E "s, [0-9]+:[0-9]+ , $loop ," | dmsetup reload "$1" && dmsetup resume "$1" &&

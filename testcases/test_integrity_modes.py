@@ -81,6 +81,8 @@ def computed_again(target, stack, power_cut):
                     "count=1", "iflag=direct", "oflag=direct", "conv=notrunc", "status=none"])
         power_cut()
         target.run(["bash", "-c", RECALCULATED, Path(stack.device).name])
+        said = target.run(["dmsetup", "status", Path(stack.device).name]).stdout.split()
+        assert said[5] == said[4], "nothing was marked to be computed anew"
 
     return computing
 

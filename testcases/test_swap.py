@@ -19,7 +19,7 @@ def test_swap_on_crypt_under_pressure(stack, fio, stress, pressure):
 
 def test_swap_on_crypt_does_not_hide_a_changed_block(stack, fio, disk, expect):
     fio("/tmp", duration=0, **SWAPPED)
-    for block in range(8, 64 << 11, 8):  # one bit in every page but the header's
+    for block in range(8, 128 << 11, 8):  # one bit in every page but the header's
         disk.flip("swap", block=block)
     with expect("fio-verify"):  # without integrity, nobody beneath can know
         fio("/tmp", verify_only=True, **SWAPPED)

@@ -20,6 +20,7 @@ SWAPPED = {"rw": "randwrite", "size": "32M", "memory": "16M", "buffered": True}
 ON = "echo Y >/sys/module/zswap/parameters/enabled"
 # CPUs that come and go slow a guest down so much that it might not come to use zswap before the end.
 USED = "for number in $(seq 300); do ! grep -q '^zswpout [1-9]' /proc/vmstat || break; sleep 0.1; done"
+STORED = "grep -q '^zswpout [1-9]' /proc/vmstat"
 
 # In 6.12 a CPU that goes may leave the timer of its deadline server behind, and then warns (kernel/sched/deadline.c,
 # sub_running_bw): the kernel's own, and nothing of zswap. Without runtime that server never starts (dl_server_start).
@@ -115,14 +116,16 @@ def scarce(target, pressure):
 def test_cpus_and_settings_change(stack, target, fio, stress, background):
     # A slow guest on a busy host takes more than a quarter of a minute to fill its memory.
     with background(SETTINGS), stress.running(stack, duration=45, **PRESSURE):
-        target.run(USED)
+        target.run(USED, deadline=target.pace.deadline(60))
         with background(HOTPLUG):
             fio("/tmp", **SWAPPED)
         target.run("echo 1 >/sys/devices/system/cpu/cpu1/online")
+    assert target.run(STORED, check=False).status == 0, "nothing came into zswap"
 
 
 @STACKS
 def test_bring_up_fails(stack, target, stress):
+    target.run(NO_DEADLINE_SERVER)
     target.run(ON)
     with stress.running(stack, **PRESSURE):
         failed = int(target.run(["bash", "-c", BRING_UP]).stdout)
@@ -134,8 +137,8 @@ def test_bring_up_fails(stack, target, stress):
 def test_pages_of_zeroes_and_of_ones(stack, stress):
     """A page of zeroes needs no room on the disk (mm/page_io.c, swap_writepage), until it holds something else.
 
-    Its place is kept after it was read, as long as half of all places are free (mm/swap.h, vm_swap_full). To write and
-    read all pages both ways takes an emulated guest more than a quarter of a minute.
+    Its place is kept after it was read, as long as half of all places are free (linux/swap.h, vm_swap_full). To write
+    and read all pages both ways takes an emulated guest more than a quarter of a minute.
     """
     stress(stack, bytes="400M", keep=True, method="zero-one")
 
@@ -183,6 +186,7 @@ def test_tasks_move(stack, target, stress, background):
     target.run(ON)
     with background(MIGRATE):
         stress(stack, **PRESSURE)
+    assert target.run(STORED, check=False).status == 0, "nothing came into zswap"
 
 
 @pytest.mark.stack("swap / swap")
