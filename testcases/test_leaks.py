@@ -128,6 +128,7 @@ done
 def test_refused_tables_leave_nothing_behind(target, slab_growth):
     disk = target.block_device("data")
     tables = [table.format(disk=disk) for table in REFUSED.values()]
+    target.run("echo >/proc/sys/kernel/modprobe")  # or each name that nobody knows starts a program to look for it
     target.run(["dmsetup", "create", "tags", "--table", f"0 2048 integrity {disk} 0 28 D 0"])
     target.run(["dmsetup", "create", "whole", "--table", f"0 2048 {WHOLE[0]}"])
     target.run(f"dmsetup remove whole && dmsetup remove tags && dd if=/dev/zero of={disk} bs=4K count=1 oflag=direct")
