@@ -23,7 +23,7 @@ from farm.stack.plan import Base, Plan, needs_drivers, plan
 from farm.stack.script import StepResult
 from farm.stack.steps import Step, undoing
 from farm.stack.stored import Stored
-from farm.stack.tags import needs_superblock, parse_tags
+from farm.stack.tags import parse_tags
 
 log = logging.getLogger(__name__)
 
@@ -220,8 +220,7 @@ class Assembly:
         block.
         """
         stored, first = self._stored(), offset // 512
-        table = self._table()
-        own = parse_tags(table, stored.superblock() if needs_superblock(table) else b"")
+        own = parse_tags(self._table(), stored.superblock)
         pieces = range(first, first + length // 512, own.size // 512)
         return stored.tags(pieces, own.length), own.computed(stored.data(first, length), first)
 

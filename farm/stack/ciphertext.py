@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from farm.errors import UserError
+from farm.stack.locate import option_size
 
 _SECTOR = 512
 _VECTOR = 16
@@ -117,7 +118,6 @@ _TABLE = re.compile(r"(?:\S+: )?\d+ \d+ crypt (?P<cipher>\S+) (?P<key>(?:[0-9a-f
                     r"(?: \d+(?P<options>(?: \S+)*))?", re.ASCII)
 # `aes-xts-plain64`, `capi:cryptd(xts(ecb(aes-generic)))-plain64`: from farm.stack.planners.
 _CIPHER = re.compile(r"(?:aes-(?P<old>\w+)|capi:(?P<name>[\w(),-]+))-(?P<vector>[\w:]+)", re.ASCII)
-_SIZES = ("512", "1024", "2048", "4096")
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ def parse_ciphertext(table: str) -> Ciphertext:
     line = _TABLE.fullmatch(table.strip())
     cipher = _CIPHER.fullmatch(line["cipher"]) if line else None
     options = (line["options"] or "").split() if line else []
-    size = next((one.partition(":")[2] for one in options if one.startswith("sector_size:")), str(_SECTOR))
+    size = option_size(options, "sector_size")
     name = _mode(cipher) if cipher else ()
-    if line and cipher and size in _SIZES and _is_known(name, cipher["vector"], len(line["key"]) // 2):
-        return Ciphertext(name, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]), int(size),
+    if line and cipher and size and _is_known(name, cipher["vector"], len(line["key"]) // 2):
+        return Ciphertext(name, cipher["vector"], bytes.fromhex(line["key"]), int(line["offset"]), size,
                           "iv_large_sectors" in options)
-    shown = (f"the cipher {line['cipher']} with a key of {len(line['key']) // 2} bytes and sectors of {size}" if line
+    shown = (f"the cipher {line['cipher']} with a key of {len(line['key']) // 2} bytes{line['options'] or ''}" if line
              else "a device that is no dm-crypt with a key in its table")
     raise UserError(f"The farm cannot decipher {shown}. It knows AES in the modes xts (of 128 and 256 bits) and cbc, "
                     f"alone or with hmac(sha256), and the vectors {', '.join(_VECTORS)}; and gcm and chacha20 with "

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from farm.errors import UserError
+from farm.stack.locate import SIZES
 from farm.textform import Kind, Registry, choice, flag, number, text
 
 _SECTOR_SIZE_HINT = "512, 1024, 2048, 4096, or 0 for the default"
-_SECTOR_SIZES = (0, 512, 1024, 2048, 4096)
+_SECTOR_SIZES = (0, *SIZES)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from farm.errors import UserError
 
+# Bytes of a sector or block that dm-crypt and dm-integrity can have.
+SIZES = (512, 1024, 2048, 4096)
 _SUPERBLOCK = 8
 
 
@@ -144,18 +146,24 @@ def _table(target: str, words: Sequence[str]) -> Mapped | None:
     # Where in its table a target says where it begins; a mirror's first half begins at the start.
     begin = {"linear": words[1:2], "crypt": words[4:5], "mirror": ("0",)}.get(target, ())
     if begin and _is_number(begin[0]):
-        size = re.search(r" sector_size:([0-9]{1,9})", " ".join(words))
-        return Window(int(begin[0]), (int(size[1]) // 512 if size else 1) if target == "crypt" else 0)
+        size = option_size(words, "sector_size") if target == "crypt" else 0
+        return Window(int(begin[0]), size // 512) if size is not None else None
     if target == "integrity" and len(words) >= 5 and _is_number(words[1]) and _is_number(words[2]):
         found = re.findall(r"(?<!\S)([a-z_]+):([0-9]{1,19})(?!\S)", " ".join(words[5:]))
-        return _integrity(int(words[1]), int(words[2]), words[3], {name: int(value) for name, value in found})
+        return _integrity(int(words[1]), int(words[2]), words[3], option_size(words[5:], "block_size"),
+                          {name: int(value) for name, value in found})
     return None
 
 
-def _integrity(start: int, tag: int, mode: str, options: Mapping[str, int]) -> Mapped | None:
+def option_size(words: Sequence[str], name: str) -> int | None:
+    """Bytes of a sector by an option of a table, 512 where it is not there; None for a size that no kernel has."""
+    said = next((word.partition(":")[2] for word in words if word.startswith(f"{name}:")), "512")
+    return next((size for size in SIZES if str(size) == said), None)
+
+
+def _integrity(start: int, tag: int, mode: str, size: int | None, options: Mapping[str, int]) -> Mapped | None:
     """None for what no kernel prints: blocks of odd sizes, and areas that hold none."""
-    size = options.get("block_size", 512)
-    if size not in (512, 1024, 2048, 4096):
+    if size is None:
         return None
     if mode == "I":
         return Inline(start + _SUPERBLOCK, size // 512)

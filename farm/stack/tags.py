@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from farm.errors import UserError
+from farm.stack.locate import option_size
 
 _SECTOR = 512
 # Of the superblock.
@@ -35,7 +36,6 @@ _HASHES: Mapping[str, Callable[[bytes, bytes], bytes]] = {
 }
 _TABLE = re.compile(r"(?:\S+: )?\d+ \d+ integrity \S+ \d+ (?P<tag>[1-9]\d{0,3}) \S \d+ (?P<options>.*)", re.ASCII)
 _HASH = re.compile(r"internal_hash:(?P<name>[a-z0-9()]+)(?::(?P<key>(?:[0-9a-f]{2})+))?", re.ASCII)
-_SIZES = ("512", "1024", "2048", "4096")
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,17 @@ class Tags:
         return b"".join(tags)
 
 
-def needs_superblock(table: str) -> bool:
-    """Whether a device hashes a salt, which only its superblock tells."""
-    return "fix_hmac" in table.split()
+def parse_tags(table: str, superblock: Callable[[], bytes]) -> Tags:
+    """How a device computes tags, from the line of `dmsetup table --showkeys`. Raises UserError for an unknown hash.
 
-
-def parse_tags(table: str, superblock: bytes) -> Tags:
-    """How a device computes tags, from the line of `dmsetup table --showkeys`. Raises UserError for an unknown hash."""
+    The superblock is asked for where the device hashes a salt, which nothing else tells.
+    """
     line = _TABLE.fullmatch(table.strip())
     options = line["options"].split() if line else []
     hashed = next(filter(None, map(_HASH.fullmatch, options)), None)
-    size = next((one.partition(":")[2] for one in options if one.startswith("block_size:")), str(_SECTOR))
-    if line is None or hashed is None or hashed["name"] not in _HASHES or size not in _SIZES:
+    size = option_size(options, "block_size")
+    if line is None or hashed is None or hashed["name"] not in _HASHES or size is None:
         shown = f"the hash {hashed['name']}" if hashed else "a device that is no dm-integrity with a hash in its table"
         raise UserError(f"The farm cannot compute tags of {shown}. It knows {', '.join(_HASHES)}.")
-    salt = superblock[_SALT] if needs_superblock(table) else b""
-    return Tags(hashed["name"], bytes.fromhex(hashed["key"] or ""), salt, int(line["tag"]), int(size))
+    salt = superblock()[_SALT] if "fix_hmac" in options else b""
+    return Tags(hashed["name"], bytes.fromhex(hashed["key"] or ""), salt, int(line["tag"]), size)
