@@ -50,27 +50,32 @@ def status(target, stack):
     return run
 
 
+@pytest.fixture
+def told_there_alone(failing, status):
+    """`told_there_alone(script)`: whoever reads or writes the block that fails hears of it, its neighbours do not."""
+    def check(script):
+        failing()
+        for size, place in TOLD.items():
+            assert status(script, size, place) == "Input/output error", f"one block of {size} bytes failed untold"
+        for block in (BLOCK - 1, BLOCK + 1):
+            assert not status(script, SIZE, block * SIZE), "a block beside the one that fails does, too"
+
+    return check
+
+
 @pytest.mark.parametrize((), [
     on("linear", "linear:offset=8"), on("crypt", "crypt"), on("cryptd", "crypt:cryptd"),
     on("inline", "crypt:no_read_workqueue,no_write_workqueue"), on("direct", "integrity:mode=direct"),
     on("bitmap", "integrity:mode=bitmap"), on("aead", "luks2:integrity=hmac-sha256", block=4096)])
-def test_a_read_that_fails(failing, status):
-    failing()
-    for size, place in TOLD.items():
-        assert status(READ, size, place) == "Input/output error", f"of {size} bytes one block was not read"
-    for block in (BLOCK - 1, BLOCK + 1):
-        assert not status(READ, SIZE, block * SIZE), "a block beside the one that fails cannot be read"
+def test_a_read_that_fails(told_there_alone):
+    told_there_alone(READ)
 
 
 @pytest.mark.parametrize((), [
     on("linear", "linear:offset=8"), on("crypt", "crypt"), on("cryptd", "crypt:cryptd"),
     on("inline", "crypt:no_read_workqueue,no_write_workqueue"), on("direct", "integrity:mode=direct")])
-def test_a_write_that_fails(failing, status):
-    failing()
-    for size, place in TOLD.items():
-        assert status(WRITE, size, place) == "Input/output error", f"of {size} bytes one block was not written"
-    for block in (BLOCK - 1, BLOCK + 1):
-        assert not status(WRITE, SIZE, block * SIZE), "a block beside the one that fails cannot be written"
+def test_a_write_that_fails(told_there_alone):
+    told_there_alone(WRITE)
 
 
 @pytest.mark.parametrize((), [

@@ -19,8 +19,8 @@ PRESSURE = {"bytes": "480M", "keep": True, "method": "rand-set"}
 SWAPPED = {"rw": "randwrite", "size": "32M", "memory": "16M", "buffered": True}
 ON = "echo Y >/sys/module/zswap/parameters/enabled"
 # CPUs that come and go slow a guest down so much that it might not come to use zswap before the end.
-USED = "for number in $(seq 300); do ! grep -q '^zswpout [1-9]' /proc/vmstat || break; sleep 0.1; done"
 STORED = "grep -q '^zswpout [1-9]' /proc/vmstat"
+USED = f"for number in $(seq 300); do ! {STORED} || break; sleep 0.1; done"
 
 # In 6.12 a CPU that goes may leave the timer of its deadline server behind, and then warns (kernel/sched/deadline.c,
 # sub_running_bw): the kernel's own, and nothing of zswap. Without runtime that server never starts (dl_server_start).
