@@ -66,7 +66,8 @@ def test_tags_of_dm_crypt(stack, fio, payloads, sizes):
     with payloads():
         fio(stack, rw="randwrite", **sizes)
     stack.reopen()
-    fio(stack, verify_only=True, **sizes)
+    with payloads():
+        fio(stack, verify_only=True, **sizes)
 
 
 @pytest.mark.usefixtures("split")
@@ -89,7 +90,8 @@ def test_protection_information(stack, fio, payloads, sizes):
     with payloads():
         fio(stack, rw="randwrite", **sizes)
     stack.reopen()
-    fio(stack, verify_only=True, **sizes)
+    with payloads():
+        fio(stack, verify_only=True, **sizes)
 
 
 @pytest.mark.parametrize((), [

@@ -56,17 +56,22 @@ def test_others_compute_the_same_tags(stack, fio):
         assert stored == computed, f"nobody else computes these tags of the block at byte {offset}"
 
 
-@pytest.mark.namespace("data", size="64M")
-@pytest.mark.stack("data / integrity")
-def test_the_journal_hands_out_the_newest(target, stack):
-    """A read of many blocks, of which one was written again: the journal has that twice, and its neighbours once."""
-    stack.reopen()  # the journal is empty then
+@pytest.mark.parametrize("elsewhere", ["disk", "journal"])
+@pytest.mark.parametrize((), [on("integrity", "integrity"), on("tags", "luks2:integrity=hmac-sha256")])
+def test_the_journal_hands_out_the_newest(target, stack, elsewhere):
+    """A read of many blocks, of which one was written again: the journal has it, and its neighbours or the disk does.
 
+    What is read from either goes on with the other (dm-integrity.c, dm_integrity_map_continue), and so do the tags
+    that somebody above asked for.
+    """
     def write(letter, kib, at):
         target.run(f"head -c {kib}K /dev/zero | tr '\\0' {letter} | dd of={stack.device} bs={kib}K seek={at} "
                    "iflag=fullblock oflag=direct conv=notrunc status=none")
 
+    stack.reopen()  # the journal is empty then
     write("A", 64, 0)
+    if elsewhere == "disk":
+        stack.reopen()
     write("B", 4, 3)
     found = target.run(["dd", f"if={stack.device}", "bs=64K", "count=1", "iflag=direct", "status=none"]).stdout
     assert found == "A" * 12288 + "B" * 4096 + "A" * 49152

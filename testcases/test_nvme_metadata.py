@@ -103,3 +103,22 @@ def test_reference_tags_begin_anew_after_two_terabytes(target, stack):
     With blocks of 512 bytes the tag is the number that the bio counts from, with larger ones it is made of it.
     """
     target.run(["bash", "-c", BEYOND, "bash", stack.device])
+
+
+# $1: the disk, on which nobody wrote; $2: where somebody does, in blocks of 4 KiB, in the middle of what is read.
+UNWRITTEN = """
+set -e
+head -c 64K /dev/zero >/tmp/expected
+dd if=/dev/urandom of=/tmp/expected bs=4K seek=$2 count=2 conv=notrunc status=none
+dd if=/tmp/expected of="$1" bs=4K skip=$2 seek=$2 count=2 oflag=direct conv=notrunc status=none
+dd if="$1" bs=64K count=1 iflag=direct status=none | cmp - /tmp/expected
+"""
+
+
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.namespace("data", size="64M", block=size, pi=1, ms=8), id=str(size))
+    for size in (512, 4096)])
+@pytest.mark.stack("data")
+def test_what_was_never_written_is_not_checked(target, stack):
+    """Its tag says so, which makes none of what is read with it another block's (block/t10-pi.c, t10_pi_verify)."""
+    target.run(["bash", "-c", UNWRITTEN, "bash", stack.device, "5"])
