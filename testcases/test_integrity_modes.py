@@ -33,6 +33,7 @@ def on(name, layer, **namespace):
     on("journal", "integrity"), on("journal-hmac", "integrity:hash=hmac-sha256,sector_size=4096"),
     on("bitmap", "integrity:mode=bitmap"), on("direct", "integrity:mode=direct,hash=sha256", block=4096),
     on("inline", "integrity:mode=inline", block=4096, ms=64)])
+@pytest.mark.duration(4)
 def test_blocks_of_many_sectors_are_read_back(stack, fio):
     fio(stack, rw="randwrite", **LARGE)
     stack.reopen()
@@ -47,6 +48,7 @@ def test_blocks_of_many_sectors_are_read_back(stack, fio):
     on("journal", "integrity"), on("bitmap-sha256", "integrity:mode=bitmap,hash=sha256,sector_size=4096"),
     on("direct-hmac", "integrity:mode=direct,hash=hmac-sha256"),
     on("inline", "integrity:mode=inline,hash=hmac-sha256", block=4096, ms=64)])
+@pytest.mark.duration(4)
 def test_others_compute_the_same_tags(stack, fio):
     """A kernel that hashes less than those before it agrees with itself, and with none of them."""
     fio(stack, rw="randwrite", **LARGE)

@@ -137,7 +137,7 @@ def test_bring_up_fails(stack, target, stress):
     target.run(NO_DEADLINE_SERVER)
     target.run(ON)
     with stress.running(stack, **PRESSURE):
-        failed = int(target.run(["bash", "-c", BRING_UP]).stdout)
+        failed = int(target.run(["bash", "-c", BRING_UP], deadline=target.pace.deadline(15)).stdout)
     assert failed, "no allocation failed while CPU 1 was brought up"
 
 
