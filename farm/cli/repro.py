@@ -73,8 +73,7 @@ def command(
     understood = understand(letter.text, reached.known)
     proposals = rank(understood, reached)[:most]
     if not proposals:
-        raise UserError(f"{report} names nothing that a testcase of the farm reaches: no function, no subject. "
-                        "`farm classify` reads crash reports of any subsystem.")
+        raise UserError(_nothing(report, [name for name in understood.functions if name in reached.known]))
     source = click.get_current_context().get_parameter_source("flavor")
     given |= {"source": _source(given, understood.versions), "flavor": given["flavor"] if source is
               ParameterSource.COMMANDLINE else None}
@@ -109,6 +108,15 @@ def source_for(versions: Sequence[str]) -> str:
     wanted = (int(match[1]), int(match[2])) if match else _DEFAULT
     # No series has had a hundred releases.
     return _SOURCES[min(_SOURCES, key=lambda one: abs(100 * (one[0] - wanted[0]) + one[1] - wanted[1]))]
+
+
+def _nothing(report: str, everywhere: Sequence[str]) -> str:
+    """Why no testcase is proposed; `everywhere` are functions that it names and that all of them reach."""
+    if everywhere:
+        return (f"Every testcase of the farm reaches what {report} names ({', '.join(everywhere[:3])}): none is more "
+                "about it than others. `farm run`, for a patch with --patch, begins with the smoke plan.")
+    return (f"{report} names nothing that a testcase of the farm reaches: no function, no subject. "
+            "`farm classify` reads crash reports of any subsystem.")
 
 
 def _told(report: Understanding, left_out: Sequence[str]) -> Iterator[str]:

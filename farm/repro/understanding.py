@@ -51,7 +51,10 @@ _SERIES: Mapping[int, int] = {2: 6, 3: 19, 4: 20, 5: 19, 6: 19, 7: 2}
 
 @dataclass(frozen=True)
 class Concept:
-    """A subject of reports, by the words that name it, and how a testcase shows that it is about that."""
+    """A subject of reports, by the words that name it, and how a testcase shows that it is about that.
+
+    Words may be names of files: a patch that names no function, where only inlined ones change, names those.
+    """
 
     name: str
     words: re.Pattern[str]
@@ -73,7 +76,8 @@ CONCEPTS: tuple[Concept, ...] = (
              "", "no_read_workqueue no_write_workqueue"),
     _concept("dm-integrity", r"\bdm[-_]integrity\b", "dm_integrity_map", "integrity"),
     _concept("dm-mirror", r"\bdm[-_](?:mirror|raid1)\b", "mirror_map", "mirror"),
-    _concept("integrity payloads", r"\bbio[-_]integrity|\bblk_integrity|protection information|\bT10\b|guard tag",
+    _concept("integrity payloads",
+             r"\bbio[-_]integrity|\bblk[-_]integrity|protection information|\bT10\b|\bt10[-_]pi|guard tag",
              "bio_integrity_prep bio_integrity_verify_fn"),
     _concept("asynchronous ciphers", r"\bcryptd\b|CRYPTO_ALG_ASYNC|asynchronous|\b-?EINPROGRESS\b|async_done",
              "cryptd_enqueue_request kcryptd_async_done cryptd_skcipher_complete", "cryptd"),
@@ -83,14 +87,16 @@ CONCEPTS: tuple[Concept, ...] = (
     _concept("memory reclaim",
              r"\bGFP_(?:NOFS|NOIO|KERNEL|ATOMIC)\b|memalloc_no(?:fs|io)|\breclaim|\bkswapd|PF_MEMALLOC",
              "shrink_node shrink_folio_list try_to_free_pages", "swap"),
-    _concept("swap", r"\bswap(?:out|in|ping|per|s)?\b", "swap_writepage", "swap"),
-    _concept("zswap", r"\bzswap\b|\bzswap_", "zswap_store zswap_compress zswap_pool_create"),
+    _concept("swap", r"\bswap(?:out|in|ping|per|s|file)?\b|\bswap_(?:slots|state|writepage|read)", "swap_writepage",
+             "swap"),
+    _concept("zswap", r"\bzswap\b|\bzswap_|\bzsmalloc\b|\bzs_|\bzpool", "zswap_store zswap_compress zswap_pool_create"),
     _concept("CPU hotplug", r"\bhot-?(?:un)?plug|\boffl?in(?:e|ing)\b|\bCPUHP_|cpuhp_",
              "_cpu_down takedown_cpu zswap_cpu_comp_dead"),
-    _concept("EVM and IMA", r"\b(?:EVM|IMA)\b|\b(?:evm|ima)_",
+    _concept("EVM and IMA", r"\b(?:EVM|IMA)\b|\b(?:evm|ima)_|\bsecurity/integrity/",
              "evm_verify_hmac evm_verifyxattr ima_appraise_measurement"),
-    _concept("keys", r"\brequest_key|\bkeyring|\bkey_alloc\b|call_usermodehelper", "request_key_and_link key_alloc"),
-    _concept("zones", r"\bzoned\b|\bzone append\b|\bZNS\b|\bSMR\b", "nvme_report_zones"),
+    _concept("keys", r"\brequest_key|\bkeyring|\bkey_alloc\b|call_usermodehelper|\bsecurity/keys/|\bkeyctl",
+             "request_key_and_link key_alloc"),
+    _concept("zones", r"\bzoned\b|\bzone append\b|\bZNS\b|\bSMR\b|\bdm-zone\b", "nvme_report_zones", "zoned"),
     _concept("use after free", r"KASAN|use[- ]after[- ]free|\bUAF\b|out[- ]of[- ]bounds", flavor="kasan"),
     _concept("lock order", r"possible (?:recursive|circular) locking|\blockdep\b|lock inversion|deadlock",
              flavor="lockdep"),

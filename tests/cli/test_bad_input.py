@@ -149,6 +149,11 @@ def test_sentence(farm, argv, words):
     check(farm(*argv), *words)
 
 
+def test_a_report_of_what_every_testcase_reaches(farm, tmp_path):
+    (tmp_path / "report").write_text("bio_uninit() is wrong\n")
+    check(farm("repro", str(tmp_path / "report")), "Every testcase of the farm reaches", "bio_uninit", "--patch")
+
+
 def test_tree_that_is_no_kernel(farm, tmp_path):
     check(farm("build", "--tree", str(repository(tmp_path / "tree"))), "kernel tree", str(tmp_path / "tree"))
 

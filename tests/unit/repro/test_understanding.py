@@ -120,6 +120,18 @@ def test_of_a_patch_the_function_counts_in_which_it_changes_something():
     assert [one.testcase for one in rank(understand(patch, MEASURED.known), MEASURED)] == ["b.py::test_zswap"]
 
 
+@pytest.mark.parametrize(("path", "testcase"), [
+    ("security/keys/gc.c", "test_keys.py"), ("block/t10-pi.c", "test_verification.py"),
+    ("block/blk-zoned.c", "test_crypt_inline.py::test_zones"), ("mm/zsmalloc.c", "test_zswap.py"),
+    ("security/integrity/iint.c", "test_evm.py")])
+def test_a_patch_without_any_function_is_known_by_its_file(path, testcase):
+    """`diff -u` names none in its hunks, and the compiler may have inlined all that git does."""
+    reached = load()
+    patch = f"--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n \tint error;\n \n-\terror = 0;\n+\terror = 1;\n"
+    proposals = rank(understand(patch, reached.known), reached)[:5]
+    assert any(one.testcase.startswith(testcase) for one in proposals), [one.testcase for one in proposals]
+
+
 def test_the_words_of_a_stack_tell_what_functions_cannot():
     proposals = rank(understand("DM_CRYPT_FORCE_INLINE makes crypt_convert() fail"), MEASURED)
     assert proposals[0].testcase == "a.py::test_crypt[y]"
