@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from farm.repro.experience import Experience, Standing
 from farm.repro.understanding import CONCEPTS, Understanding
 from farm.results.reached import Reached
 
@@ -25,15 +26,18 @@ class Proposal:
     stacks: tuple[str, ...]
     # Share of what the report names that it exercises, 0 to 1.
     share: float
-    # The same, less for what lies on its stacks and is not in the report; proposals are in this order.
+    # The same, less for what lies on its stacks and is not in the report, and more for what is known of it about the
+    # place that a patch changes; proposals are in this order.
     fit: float
     # Functions of the report that it reaches, the weightiest first, and subjects.
     because: tuple[str, ...]
     flavor: str
+    standing: Standing
 
 
-def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence[str]] | None = None) -> list[Proposal]:
-    """Proposals, best first: of every testcase function its best parameters.
+def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence[str]] | None = None,
+         experience: Experience | None = None) -> list[Proposal]:
+    """Proposals, best first: of every testcase function its best parameters. `experience` is of a report with a patch.
 
     Of testcases that fit alike the one with the most stacks comes first: a load for many stacks can be run on a smaller
     one. Of parameters that fit alike, those whose stacks no better proposal has: two chances on one stack are one.
@@ -53,10 +57,11 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
         score = sum(hits.values()) + sum(words.values())
         share = score / total if total else 0.0
         named = sorted(hits, key=lambda name: (-hits[name], name))[:4]
-        if share > 0:
-            proposals.append(Proposal(
-                testcase, reached.stacks[testcase], share, share * _UNSAID ** sum(_has(text, word) for word in unsaid),
-                (*named, *words), _flavor(report, (flavors or {}).get(_function(testcase), ()))))
+        standing = experience.of(testcase) if experience else Standing()
+        if share > 0 or standing.weight:
+            fit = share * _UNSAID ** sum(_has(text, word) for word in unsaid) + standing.weight
+            proposals.append(Proposal(testcase, reached.stacks[testcase], share, fit, (*named, *words),
+                                      _flavor(report, (flavors or {}).get(_function(testcase), ())), standing))
     variants = Counter(map(_function, reached.functions))
     return _one_of_each(sorted(
         proposals, key=lambda one: (-one.fit, -variants[_function(one.testcase)], one.testcase)))

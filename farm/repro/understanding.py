@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from farm.model import Finding
 from farm.oops import classify
 from farm.repro.failures import spoken_of
+from farm.repro.patchtext import Changes, changes
 
 # How much a function counts that a crash report names as the place, that is in its trace, or that is only mentioned.
 _PLACE, _TRACE, _MENTIONED = 6.0, 3.0, 1.0
@@ -122,6 +123,8 @@ class Understanding:
     ciphers: tuple[str, ...]
     targets: tuple[str, ...]
     regressions: tuple[str, ...]
+    # What a patch in it changes.
+    changes: Changes
     # What limits it, a sentence each.
     doubts: tuple[str, ...]
 
@@ -158,7 +161,7 @@ def understand(text: str, known: frozenset[str] = frozenset()) -> Understanding:
         commits=_unique(first or second for first, second in _COMMIT.findall(plain)),
         config=_unique(_CONFIG.findall(plain)), ciphers=_unique(_CIPHER.findall(plain)),
         targets=_unique(_TARGET.findall(plain)), regressions=_unique(_REGRESSION.findall(plain)),
-        doubts=tuple(_doubts(plain, findings, versions)))
+        changes=changes(plain), doubts=tuple(_doubts(plain, findings, versions)))
 
 
 def _unique(words: Iterator[str] | list[str], most: int = 20) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """In which order `farm repro --run` tries testcases, and where it keeps what it saw."""
 
 from farm.cli.reproduce import candidates
+from farm.repro.experience import Standing
 from farm.repro.ranking import Proposal
 from farm.repro.understanding import understand
 
-PROPOSALS = [Proposal("a.py::test", (), 0.9, 0.9, (), "base"), Proposal("b.py::test", (), 0.5, 0.5, (), "base")]
+PROPOSALS = [Proposal(f"{name}.py::test", (), share, share, (), "base", Standing())
+             for name, share in {"a": 0.9, "b": 0.5}.items()]
 
 
 def test_checks_that_cost_time_come_after_everything_was_tried_without_them():

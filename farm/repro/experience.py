@@ -1,0 +1,105 @@
+"""Which testcases are about the place that a patch changes: what they say of themselves, and the bugs they caught.
+
+What a testcase reaches tells little of one function that half of them reach. Its comments name the functions that it is
+written for, and the mutants (testcases/mutants/) are bugs of which it is known who notices them. Pure but for reading
+the testcases.
+"""
+
+import ast
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from farm.repro.patchtext import Changes, changes
+
+# What is added to a testcase's fit (ranking.py), which is 1 at most: it names a function that is changed, or its file.
+_NAMES_FUNCTION, _NAMES_FILE = 1.0, 0.2
+# A bug that it caught in a function that is changed, or elsewhere in its file; of many each counts less.
+_CAUGHT_THERE, _CAUGHT_NEARBY = 1.0, 0.1
+# So that of the parameters of a testcase those come first with which it did.
+_THESE_PARAMETERS = 0.01
+_WORD = re.compile(r"\b[a-z_][a-z0-9_]{3,60}\b", re.ASCII)
+_FILE = re.compile(r"\b[\w-]{2,40}\.[ch]\b", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug that is known to be noticed."""
+
+    name: str
+    changes: Changes
+    # Node id of the testcase, relative to the farm's testcases.
+    testcase: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What speaks for a testcase, beside what it reaches."""
+
+    # Functions that are changed and that it names.
+    names: tuple[str, ...] = ()
+    # Bugs that it caught in those functions, and in the rest of their files.
+    caught: tuple[str, ...] = ()
+    nearby: tuple[str, ...] = ()
+    # What is added to its fit.
+    weight: float = 0.0
+
+
+class Experience:
+    """What is known of the testcases about one patch."""
+
+    def __init__(self, patch: Changes, about: dict[str, frozenset[str]], bugs: Iterable[Bug]) -> None:
+        """`about`: testcase without parameters -> words of its text, names of files among them."""
+        self._patch, self._about = patch, about
+        self._files = frozenset(Path(file).name for file in patch.files)
+        # Testcase without parameters -> bugs that it caught in the patch's functions, and elsewhere in its files.
+        self._there: defaultdict[str, list[Bug]] = defaultdict(list)
+        self._nearby: defaultdict[str, list[Bug]] = defaultdict(list)
+        for bug in bugs:
+            if bug.changes.share_function(patch):
+                self._there[_function(bug.testcase)].append(bug)
+            elif bug.changes.share_file(patch):
+                self._nearby[_function(bug.testcase)].append(bug)
+
+    def of(self, testcase: str) -> Standing:
+        """What speaks for a testcase, with its parameters."""
+        function = _function(testcase)
+        words = self._about.get(function, frozenset())
+        names = tuple(one for one in self._patch.functions if one in words)
+        there, nearby = self._there.get(function, []), self._nearby.get(function, [])
+        weight = (_NAMES_FUNCTION * bool(names) + _NAMES_FILE * bool(words & self._files)
+                  + math.log1p(_CAUGHT_THERE * len(there) + _CAUGHT_NEARBY * len(nearby))
+                  + _THESE_PARAMETERS * any(bug.testcase == testcase for bug in there or nearby))
+        return Standing(names, tuple(bug.name for bug in there), tuple(bug.name for bug in nearby), weight)
+
+
+def _function(testcase: str) -> str:
+    return testcase.partition("[")[0]
+
+
+def bug(name: str, diff: str, testcase: str, upstream: str = "") -> Bug:
+    """A bug by the diff that makes it; `upstream` may be its file and functions, as a mutant's header has them."""
+    found = changes(diff)
+    _, _, functions = upstream.partition(":")
+    return Bug(name, Changes(found.files, (*found.functions, *_WORD.findall(functions))), testcase)
+
+
+def read_about(directory: Path) -> dict[str, frozenset[str]]:
+    """Testcase without parameters -> what its text names: that of its function, and all above that no other has."""
+    found: dict[str, frozenset[str]] = {}
+    for path in sorted(directory.glob("test_*.py")):
+        for name, text in _texts(path.read_text(encoding="utf-8")):
+            found[f"{path.name}::{name}"] = frozenset(_WORD.findall(text)) | frozenset(_FILE.findall(text))
+    return found
+
+
+def _texts(source: str) -> Iterator[tuple[str, str]]:
+    lines, begin = source.splitlines(), 0
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            end = node.end_lineno or node.lineno
+            yield node.name, "\n".join(lines[begin:end])
+            begin = end

@@ -1,0 +1,68 @@
+"""Testcases that are about the place that a patch changes."""
+
+from farm.host.workdir import data_directory
+from farm.qualify.mutant import load_mutants
+from farm.repro.experience import Bug, Experience, bug, read_about
+from farm.repro.patchtext import Changes
+from farm.repro.ranking import rank
+from farm.repro.understanding import understand
+from farm.results.reached import Reached, load
+
+STORE = Changes(("mm/zswap.c",), ("zswap_store",))
+NEAR = Changes(("mm/zswap.c",), ("zswap_load",))
+FIRST = 5
+
+
+def standing(patch=STORE, about=None, bugs=()):
+    return Experience(patch, about or {}, bugs).of("test_zswap.py::test_pool[crypt]")
+
+
+def test_who_names_the_function_stands_before_who_names_its_file():
+    names = standing(about={"test_zswap.py::test_pool": frozenset({"zswap_store", "zswap.c"})})
+    file = standing(about={"test_zswap.py::test_pool": frozenset({"zswap.c"})})
+    assert names.names == ("zswap_store",)
+    assert names.weight > file.weight > standing().weight == 0
+
+
+def test_who_caught_a_bug_there_stands_before_who_did_nearby():
+    there = standing(bugs=[Bug("stale", STORE, "test_zswap.py::test_pool[crypt]")])
+    nearby = standing(bugs=[Bug("kept", NEAR, "test_zswap.py::test_pool[crypt]")])
+    assert (there.caught, there.nearby) == (("stale",), ())
+    assert (nearby.caught, nearby.nearby) == ((), ("kept",))
+    assert there.weight > nearby.weight > 0
+    assert standing(bugs=[Bug("other", STORE, "test_swap.py::test_pool")]).weight == 0
+
+
+def test_the_parameters_with_which_it_was_caught_come_first():
+    caught = Bug("stale", STORE, "test_zswap.py::test_pool[plain]")
+    reached = Reached()
+    for name in ("crypt", "plain"):
+        reached.add(f"test_zswap.py::test_pool[{name}]", ["zswap_store"], ["swap / swap"], "6.12")
+    report = understand("--- a/mm/zswap.c\n+++ b/mm/zswap.c\n@@ -1 +1 @@ bool zswap_store(int folio)\n-\ta;\n")
+    (first,) = rank(report, reached, experience=Experience(report.changes, {}, [caught]))
+    assert first.testcase == "test_zswap.py::test_pool[plain]"
+    assert first.standing.caught == ("stale",)
+
+
+def test_a_testcase_is_about_what_stands_above_and_in_it(tmp_path):
+    (tmp_path / "test_two.py").write_text(
+        '"""Of zswap."""\n# mm/page_io.c:swap_writepage\nSCRIPT = "echo"\n\ndef test_one():\n    """zeromap"""\n\n'
+        '# fs/xattr.c\ndef test_two():\n    pass\n')
+    about = read_about(tmp_path)
+    assert {"page_io.c", "swap_writepage", "zeromap"} <= about["test_two.py::test_one"]
+    assert "xattr.c" in about["test_two.py::test_two"]
+    assert "zeromap" not in about["test_two.py::test_two"]
+
+
+def test_mutants_lead_to_the_testcases_that_notice_them():
+    """Every other by what is known without it. Many change what half of all testcases reach, so that five are few."""
+    reached, about = load(), read_about(data_directory("testcases"))
+    diffs = {one: one.path.read_text().partition("\n---\n")[2] for one in load_mutants()}
+    bugs = [bug(one.name, diff, one.testcase, one.upstream) for one, diff in diffs.items()]
+    found, asked = 0, list(diffs.items())[::2]
+    for one, diff in asked:
+        report = understand(diff, reached.known)
+        others = Experience(report.changes, about, [other for other in bugs if other.name != one.name])
+        proposed = [each.testcase.partition("[")[0] for each in rank(report, reached, experience=others)[:FIRST]]
+        found += one.testcase.partition("[")[0] in proposed
+    assert found > 0.4 * len(asked), f"{found} of {len(asked)}"
