@@ -27,6 +27,7 @@ from farm.bisect.builds import Builds
 from farm.bisect.judge import FarmJudge
 from farm.bisect.values import Build, Run, Seen
 from farm.errors import FarmError
+from farm.repro.experience import experience
 from farm.repro.ranking import rank
 from farm.repro.understanding import understand
 from farm.results import records
@@ -149,7 +150,8 @@ def draw(
     while any(left.values()):
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
-        proposed = [one.testcase for one in rank(understand(mutation.diff(texts[path]), reached.known), reached)]
+        report = understand(mutation.diff(texts[path]), reached.known)
+        proposed = [one.testcase for one in rank(report, reached, experience=experience(report.changes))]
         alike = [_alike(testcase, mutation.function, reached) for testcase in proposed]
         chosen = tuple(chance.choice(one) for one in alike if one)[:testcases]
         if chosen:

@@ -16,10 +16,8 @@ from farm.cli.classify import to_json
 from farm.cli.options import options
 from farm.cli.reproduce import Request, reproduce
 from farm.errors import UserError
-from farm.host.workdir import data_directory
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
-from farm.qualify.mutant import load_mutants
-from farm.repro.experience import Experience, bug, read_about
+from farm.repro.experience import experience
 from farm.repro.letter import Letter, read_letter
 from farm.repro.ranking import Proposal, rank
 from farm.repro.understanding import Understanding, understand
@@ -74,7 +72,7 @@ def command(
     letter = read_report(report)
     reached = load()
     understood = understand(letter.text, reached.known)
-    proposals = rank(understood, reached, experience=_experience(understood))[:most]
+    proposals = rank(understood, reached, experience=experience(understood.changes))[:most]
     if not proposals:
         raise UserError(_nothing(report, [name for name in understood.functions if name in reached.known]))
     source = click.get_current_context().get_parameter_source("flavor")
@@ -111,14 +109,6 @@ def source_for(versions: Sequence[str]) -> str:
     wanted = (int(match[1]), int(match[2])) if match else _DEFAULT
     # No series has had a hundred releases.
     return _SOURCES[min(_SOURCES, key=lambda one: abs(100 * (one[0] - wanted[0]) + one[1] - wanted[1]))]
-
-
-def _experience(report: Understanding) -> Experience | None:
-    """What is known of the testcases about the patch that a report has; None when it has none."""
-    if not report.changes.files:
-        return None
-    bugs = [bug(one.name, one.path.read_text(encoding="utf-8"), one.testcase, one.upstream) for one in load_mutants()]
-    return Experience(report.changes, read_about(data_directory("testcases")), bugs)
 
 
 def _nothing(report: str, everywhere: Sequence[str]) -> str:

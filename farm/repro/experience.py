@@ -2,10 +2,11 @@
 
 What a testcase reaches tells little of one function that half of them reach. Its comments name the functions that it is
 written for, and the mutants (testcases/mutants/) are bugs of which it is known who notices them. Pure but for reading
-the testcases.
+the testcases and the mutants.
 """
 
 import ast
+import functools
 import math
 import re
 from collections import defaultdict
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.host.workdir import data_directory
+from farm.qualify.mutant import load_mutants
 from farm.repro.patchtext import Changes, changes
 
 # What is added to a testcase's fit (ranking.py), which is 1 at most: it names a function that is changed, or its file.
@@ -74,6 +77,17 @@ class Experience:
                   + math.log1p(_CAUGHT_THERE * len(there) + _CAUGHT_NEARBY * len(nearby))
                   + _THESE_PARAMETERS * any(bug.testcase == testcase for bug in there or nearby))
         return Standing(names, tuple(bug.name for bug in there), tuple(bug.name for bug in nearby), weight)
+
+
+def experience(patch: Changes) -> Experience | None:
+    """What is known of the farm's own testcases about a patch; None of what changes nothing."""
+    return Experience(patch, *_own()) if patch.files else None
+
+
+@functools.cache
+def _own() -> tuple[dict[str, frozenset[str]], tuple[Bug, ...]]:
+    return read_about(data_directory("testcases")), tuple(
+        bug(one.name, one.path.read_text(encoding="utf-8"), one.testcase, one.upstream) for one in load_mutants())
 
 
 def _function(testcase: str) -> str:
