@@ -151,7 +151,7 @@ def draw(
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
         report = understand(mutation.diff(texts[path]), reached.known)
-        proposed = [one.testcase for one in rank(report, reached, experience=experience(report.changes))]
+        proposed = [one.testcase for one in rank(report, reached, experience=experience(report))]
         alike = [_alike(testcase, mutation.function, reached) for testcase in proposed]
         chosen = tuple(chance.choice(one) for one in alike if one)[:testcases]
         if chosen:

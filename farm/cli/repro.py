@@ -72,7 +72,7 @@ def command(
     letter = read_report(report)
     reached = load()
     understood = understand(letter.text, reached.known)
-    proposals = rank(understood, reached, experience=experience(understood.changes))[:most]
+    proposals = rank(understood, reached, experience=experience(understood))[:most]
     if not proposals:
         raise UserError(_nothing(report, [name for name in understood.functions if name in reached.known]))
     source = click.get_current_context().get_parameter_source("flavor")

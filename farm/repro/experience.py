@@ -17,6 +17,7 @@ from pathlib import Path
 from farm.host.workdir import data_directory
 from farm.qualify.mutant import load_mutants
 from farm.repro.patchtext import Changes, changes
+from farm.repro.understanding import Understanding
 
 # What is added to a testcase's fit (ranking.py), which is 1 at most: it names a function that is changed, or its file.
 _NAMES_FUNCTION, _NAMES_FILE = 1.0, 0.2
@@ -79,9 +80,12 @@ class Experience:
         return Standing(names, tuple(bug.name for bug in there), tuple(bug.name for bug in nearby), weight)
 
 
-def experience(patch: Changes) -> Experience | None:
-    """What is known of the farm's own testcases about a patch; None of what changes nothing."""
-    return Experience(patch, *_own()) if patch.files else None
+def experience(report: Understanding) -> Experience | None:
+    """What is known of the farm's own testcases about a patch; None of a report that has none.
+
+    Nor of one with a crash report: that says more than what somebody proposes to change.
+    """
+    return Experience(report.changes, *_own()) if report.changes.files and not report.findings else None
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 from farm.host.workdir import data_directory
 from farm.qualify.mutant import load_mutants
-from farm.repro.experience import Bug, Experience, bug, read_about
+from farm.repro.experience import Bug, Experience, bug, experience, read_about
 from farm.repro.patchtext import Changes
 from farm.repro.ranking import rank
 from farm.repro.understanding import understand
@@ -42,6 +42,14 @@ def test_the_parameters_with_which_it_was_caught_come_first():
     (first,) = rank(report, reached, experience=Experience(report.changes, {}, [caught]))
     assert first.testcase == "test_zswap.py::test_pool[plain]"
     assert first.standing.caught == ("stale",)
+
+
+def test_a_crash_says_more_than_what_somebody_proposes_to_change():
+    patch = "--- a/mm/zswap.c\n+++ b/mm/zswap.c\n@@ -1 +1 @@ bool zswap_store(int folio)\n-\ta;\n"
+    crash = "BUG: kernel NULL pointer dereference, address: 0000000000000018\n"
+    assert experience(understand(patch)) is not None
+    assert experience(understand(crash + patch)) is None
+    assert experience(understand("zswap_store() is wrong")) is None
 
 
 def test_a_testcase_is_about_what_stands_above_and_in_it(tmp_path):
