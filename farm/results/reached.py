@@ -52,7 +52,11 @@ class Reached:
         return frozenset.intersection(*alike) if alike else frozenset()
 
     def add(self, testcase: str, functions: Iterable[str], stacks: Iterable[str], kernel: str) -> None:
-        """Put a measurement in, in the place of an older one."""
+        """Put a measurement in for an older one, also for those from before it had parameters, or lost them."""
+        name, bracket, _ = testcase.partition("[")
+        former = [one for one in self.functions if one.partition("[")[0] == name and ("[" in one) != bool(bracket)]
+        for one in former:
+            del self.functions[one], self.stacks[one], self.kernels[one]
         self.functions[testcase] = frozenset(name for name in functions if _KEPT.fullmatch(name))
         self.stacks[testcase] = tuple(stacks)
         self.kernels[testcase] = kernel
