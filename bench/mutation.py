@@ -27,8 +27,7 @@ from farm.bisect.builds import Builds
 from farm.bisect.judge import FarmJudge
 from farm.bisect.values import Build, Run, Seen
 from farm.errors import FarmError
-from farm.repro.experience import experience
-from farm.repro.ranking import rank
+from farm.repro.ranking import propose
 from farm.repro.understanding import understand
 from farm.results import records
 from farm.results.reached import Reached, load
@@ -151,7 +150,7 @@ def draw(
         path = chance.choice([one for one, ways in left.items() if ways])
         mutation = left[path].pop()
         report = understand(mutation.diff(texts[path]), reached.known)
-        proposed = [one.testcase for one in rank(report, reached, experience=experience(report))]
+        proposed = [one.testcase for one in propose(report, reached)]
         alike = [_alike(testcase, mutation.function, reached) for testcase in proposed]
         chosen = tuple(chance.choice(one) for one in alike if one)[:testcases]
         if chosen:

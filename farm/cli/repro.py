@@ -17,9 +17,8 @@ from farm.cli.options import options
 from farm.cli.reproduce import Request, reproduce
 from farm.errors import UserError
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
-from farm.repro.experience import experience
 from farm.repro.letter import Letter, read_letter
-from farm.repro.ranking import Proposal, rank
+from farm.repro.ranking import Proposal, propose
 from farm.repro.understanding import Understanding, understand
 from farm.results.reached import load
 from farm.textform import printable
@@ -72,9 +71,9 @@ def command(
     letter = read_report(report)
     reached = load()
     understood = understand(letter.text, reached.known)
-    proposals = rank(understood, reached, experience=experience(understood))[:most]
+    proposals = propose(understood, reached)[:most]
     if not proposals:
-        raise UserError(_nothing(report, [name for name in understood.functions if name in reached.known]))
+        raise UserError(_nothing(report, list(understood.functions), reached.known))
     source = click.get_current_context().get_parameter_source("flavor")
     given |= {"source": _source(given, understood.versions), "flavor": given["flavor"] if source is
               ParameterSource.COMMANDLINE else None}
@@ -111,10 +110,10 @@ def source_for(versions: Sequence[str]) -> str:
     return _SOURCES[min(_SOURCES, key=lambda one: abs(100 * (one[0] - wanted[0]) + one[1] - wanted[1]))]
 
 
-def _nothing(report: str, everywhere: Sequence[str]) -> str:
-    """Why no testcase is proposed; `everywhere` are functions that it names and that all of them reach."""
-    if everywhere:
-        return (f"Every testcase of the farm reaches what {report} names ({', '.join(everywhere[:3])}): none is more "
+def _nothing(report: str, functions: Sequence[str], reached: frozenset[str]) -> str:
+    """Why no testcase is proposed for a report that names these functions."""
+    if functions and reached.issuperset(functions):
+        return (f"Every testcase of the farm reaches what {report} names ({', '.join(functions[:3])}): none is more "
                 "about it than others. `farm run`, for a patch with --patch, begins with the smoke plan.")
     return (f"{report} names nothing that a testcase of the farm reaches: no function, no subject. "
             "`farm classify` reads crash reports of any subsystem.")
@@ -135,6 +134,7 @@ def _told(report: Understanding, left_out: Sequence[str]) -> Iterator[str]:
         "devices": ", ".join(report.targets), "ciphers": ", ".join(report.ciphers[:6]),
         "configuration": ", ".join(report.config[:8]), "commits": ", ".join(report.commits[:6]),
         "regression": ", ".join(report.regressions[:4]),
+        "changes": ", ".join([*report.changes.functions[:8], *(f"in {file}" for file in report.changes.files[:4])]),
     }
     yield from (f"{what:<14} {text}" for what, text in rows.items() if text)
     yield from (f"note: {doubt}" for doubt in report.doubts)
@@ -177,5 +177,6 @@ def _as_json(
         "functions": dict(report.functions), "subjects": dict(report.concepts),
         "failures": dict(report.failures), "devices": report.targets,
         "ciphers": report.ciphers, "config": report.config, "commits": report.commits,
-        "regressions": report.regressions, "doubts": [*report.doubts, *left_out], "flavors": report.flavors,
+        "regressions": report.regressions, "changes": asdict(report.changes),
+        "doubts": [*report.doubts, *left_out], "flavors": report.flavors,
         "proposals": [{**asdict(one), "command": _command(one, given)} for one in proposals]}

@@ -25,7 +25,7 @@ from farm.model import Verdict
 from farm.options import BUILD_OPTIONS, RUN_OPTIONS, as_arguments, without
 from farm.repro import trypatch
 from farm.repro.likeness import likeness
-from farm.repro.ranking import rank
+from farm.repro.ranking import propose
 from farm.repro.understanding import understand
 from farm.results.reached import load
 from farm.textform import printable
@@ -131,7 +131,7 @@ def subject(testcase: str | None, report: str | None) -> tuple[str, _Meant | Non
     if understood.empty:
         raise UserError(f"{report} names nothing by which a failure could be told: no crash report, no function, no "
                         "subject. With --testcase alone, what the runs without the patch show counts.")
-    proposals = rank(understood, reached)
+    proposals = propose(understood, reached)
     if testcase is None and not proposals:
         raise UserError(f"{report} names nothing that a testcase of the farm reaches. Choose one with --testcase.")
     chosen = testcase or proposals[0].testcase

@@ -11,11 +11,14 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.errors import UserError
 from farm.host.workdir import data_directory
-from farm.qualify.mutant import load_mutants
+from farm.kernel import DEFAULT_FLAVOR
+from farm.qualify.mutant import Mutant, load_mutants
 from farm.repro.patchtext import Changes, changes
 from farm.repro.understanding import Understanding
 
@@ -23,10 +26,11 @@ from farm.repro.understanding import Understanding
 _NAMES_FUNCTION, _NAMES_FILE = 1.0, 0.2
 # A bug that it caught in a function that is changed, or elsewhere in its file; of many each counts less.
 _CAUGHT_THERE, _CAUGHT_NEARBY = 1.0, 0.1
-# So that of the parameters of a testcase those come first with which it did.
-_THESE_PARAMETERS = 0.01
-_WORD = re.compile(r"\b[a-z_][a-z0-9_]{3,60}\b", re.ASCII)
-_FILE = re.compile(r"\b[\w-]{2,40}\.[ch]\b", re.ASCII)
+# Names of functions; those of one word are words of English as well.
+_NAME = re.compile(r"\b_{0,2}[a-z][a-z0-9]*_[a-z0-9_]+\b", re.ASCII)
+_FILE = re.compile(r"\b[\w/-]+\.[ch]\b", re.ASCII)
+# In the header of a mutant.
+_UPSTREAM = re.compile(r"[\w/.-]+\.[ch]:(\w+(?:, \w+)*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class Bug:
 
     name: str
     changes: Changes
-    # Node id of the testcase, relative to the farm's testcases.
+    # Node id of the testcase, relative to the farm's testcases, and the flavor in which it notices.
     testcase: str
+    flavor: str = DEFAULT_FLAVOR
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Standing:
     # Bugs that it caught in those functions, and in the rest of their files.
     caught: tuple[str, ...] = ()
     nearby: tuple[str, ...] = ()
+    # Whether one of these was caught with its very parameters.
+    exact: bool = False
+    # The flavor in which all those in the functions show, "" when they do not agree.
+    flavor: str = ""
     # What is added to its fit.
     weight: float = 0.0
 
@@ -58,7 +67,10 @@ class Experience:
     def __init__(self, patch: Changes, about: dict[str, frozenset[str]], bugs: Iterable[Bug]) -> None:
         """`about`: testcase without parameters -> words of its text, names of files among them."""
         self._patch, self._about = patch, about
-        self._files = frozenset(Path(file).name for file in patch.files)
+        # All by which a file may be named: mm/zswap.c, zswap.c.
+        self._files = frozenset(
+            "/".join(parts[first:]) for parts in (file.split("/") for file in patch.files)
+            for first in range(len(parts)))
         # Testcase without parameters -> bugs that it caught in the patch's functions, and elsewhere in its files.
         self._there: defaultdict[str, list[Bug]] = defaultdict(list)
         self._nearby: defaultdict[str, list[Bug]] = defaultdict(list)
@@ -74,10 +86,13 @@ class Experience:
         words = self._about.get(function, frozenset())
         names = tuple(one for one in self._patch.functions if one in words)
         there, nearby = self._there.get(function, []), self._nearby.get(function, [])
+        flavors = {bug.flavor for bug in there}
         weight = (_NAMES_FUNCTION * bool(names) + _NAMES_FILE * bool(words & self._files)
-                  + math.log1p(_CAUGHT_THERE * len(there) + _CAUGHT_NEARBY * len(nearby))
-                  + _THESE_PARAMETERS * any(bug.testcase == testcase for bug in there or nearby))
-        return Standing(names, tuple(bug.name for bug in there), tuple(bug.name for bug in nearby), weight)
+                  + math.log1p(_CAUGHT_THERE * len(there) + _CAUGHT_NEARBY * len(nearby)))
+        return Standing(
+            names, tuple(bug.name for bug in there), tuple(bug.name for bug in nearby),
+            exact=any(bug.testcase == testcase for bug in there or nearby),
+            flavor=flavors.pop() if len(flavors) == 1 else "", weight=weight)
 
 
 def experience(report: Understanding) -> Experience | None:
@@ -90,27 +105,31 @@ def experience(report: Understanding) -> Experience | None:
 
 @functools.cache
 def _own() -> tuple[dict[str, frozenset[str]], tuple[Bug, ...]]:
-    return read_about(data_directory("testcases")), tuple(
-        bug(one.name, one.path.read_text(encoding="utf-8"), one.testcase, one.upstream) for one in load_mutants())
+    # What is being written may be broken, and is no reason to propose nothing: it speaks for an order alone.
+    bugs: tuple[Bug, ...] = ()
+    with suppress(UserError, OSError):
+        bugs = tuple(bug(one.path.read_text(encoding="utf-8"), one) for one in load_mutants())
+    return read_about(data_directory("testcases")), bugs
 
 
 def _function(testcase: str) -> str:
     return testcase.partition("[")[0]
 
 
-def bug(name: str, diff: str, testcase: str, upstream: str = "") -> Bug:
-    """A bug by the diff that makes it; `upstream` may be its file and functions, as a mutant's header has them."""
-    found = changes(diff)
-    _, _, functions = upstream.partition(":")
-    return Bug(name, Changes(found.files, (*found.functions, *_WORD.findall(functions))), testcase)
+def bug(diff: str, mutant: Mutant) -> Bug:
+    """A mutant by the diff that makes it, and by the functions that its header names."""
+    found, named = changes(diff), _UPSTREAM.match(mutant.upstream)
+    functions = (*found.functions, *(named[1].split(", ") if named else ()))
+    return Bug(mutant.name, Changes(found.files, functions), mutant.testcase, mutant.flavor)
 
 
 def read_about(directory: Path) -> dict[str, frozenset[str]]:
     """Testcase without parameters -> what its text names: that of its function, and all above that no other has."""
     found: dict[str, frozenset[str]] = {}
     for path in sorted(directory.glob("test_*.py")):
-        for name, text in _texts(path.read_text(encoding="utf-8")):
-            found[f"{path.name}::{name}"] = frozenset(_WORD.findall(text)) | frozenset(_FILE.findall(text))
+        with suppress(SyntaxError, ValueError, OSError):
+            for name, text in _texts(path.read_text(encoding="utf-8")):
+                found[f"{path.name}::{name}"] = frozenset(_NAME.findall(text)) | frozenset(_FILE.findall(text))
     return found
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from farm.repro.experience import Experience, Standing
+from farm.repro.experience import Experience, Standing, experience
 from farm.repro.understanding import CONCEPTS, Understanding
 from farm.results.reached import Reached
 
@@ -35,9 +35,14 @@ class Proposal:
     standing: Standing
 
 
+def propose(report: Understanding, reached: Reached) -> list[Proposal]:
+    """The farm's own testcases that are for a report or a patch, best first."""
+    return rank(report, reached, known=experience(report))
+
+
 def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence[str]] | None = None,
-         experience: Experience | None = None) -> list[Proposal]:
-    """Proposals, best first: of every testcase function its best parameters. `experience` is of a report with a patch.
+         known: Experience | None = None) -> list[Proposal]:
+    """Proposals, best first: of every testcase function its best parameters. `known` is of a report with a patch.
 
     Of testcases that fit alike the one with the most stacks comes first: a load for many stacks can be run on a smaller
     one. Of parameters that fit alike, those whose stacks no better proposal has: two chances on one stack are one.
@@ -57,25 +62,25 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
         score = sum(hits.values()) + sum(words.values())
         share = score / total if total else 0.0
         named = sorted(hits, key=lambda name: (-hits[name], name))[:4]
-        standing = experience.of(testcase) if experience else Standing()
+        standing = known.of(testcase) if known else Standing()
         if share > 0 or standing.weight:
             fit = share * _UNSAID ** sum(_has(text, word) for word in unsaid) + standing.weight
-            proposals.append(Proposal(testcase, reached.stacks[testcase], share, fit, (*named, *words),
-                                      _flavor(report, (flavors or {}).get(_function(testcase), ())), standing))
+            flavor = _flavor(report, (flavors or {}).get(_function(testcase), ()), standing)
+            proposals.append(Proposal(
+                testcase, reached.stacks[testcase], share, fit, (*named, *words), flavor, standing))
     variants = Counter(map(_function, reached.functions))
     return _one_of_each(sorted(
         proposals, key=lambda one: (-one.fit, -variants[_function(one.testcase)], one.testcase)))
 
 
 def _one_of_each(proposals: Iterable[Proposal]) -> list[Proposal]:
-    """Of every testcase function one of its best, in the order given."""
-    best: dict[str, list[Proposal]] = {}
+    """Of every testcase function one of its best, in the order given: with the parameters that caught a bug, if any."""
+    variants: dict[str, list[Proposal]] = {}
     for one in proposals:
-        alike = best.setdefault(_function(one.testcase), [])
-        if not alike or one.fit == alike[0].fit:
-            alike.append(one)
+        variants.setdefault(_function(one.testcase), []).append(one)
     chosen: list[Proposal] = []
-    for alike in best.values():
+    for each in variants.values():
+        alike = [one for one in each if one.standing.exact] or [one for one in each if one.fit == each[0].fit]
         taken = {one.stacks for one in chosen}
         chosen.append(next((one for one in alike if one.stacks not in taken), alike[0]))
     return chosen
@@ -85,9 +90,9 @@ def _function(testcase: str) -> str:
     return testcase.partition("[")[0]
 
 
-def _flavor(report: Understanding, possible: Iterable[str]) -> str:
-    allowed = tuple(possible)
-    return next((one for one in report.flavors if not allowed or one in allowed), "base")
+def _flavor(report: Understanding, possible: Iterable[str], standing: Standing) -> str:
+    allowed, asked = tuple(possible), filter(None, (standing.flavor, *report.flavors))
+    return next((one for one in asked if not allowed or one in allowed), "base")
 
 
 def _wanted(report: Understanding, reached: Reached, rarity: Mapping[str, float]) -> dict[str, float]:

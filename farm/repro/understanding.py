@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from farm.model import Finding
 from farm.oops import classify
 from farm.repro.failures import spoken_of
-from farm.repro.patchtext import Changes, changes
+from farm.repro.patchtext import Changes, changes, prose
 
 # How much a function counts that a crash report names as the place, that is in its trace, or that is only mentioned.
 _PLACE, _TRACE, _MENTIONED = 6.0, 3.0, 1.0
@@ -155,9 +155,11 @@ def understand(text: str, known: frozenset[str] = frozenset()) -> Understanding:
     plain = _QUOTED.sub("", text)
     findings = tuple(one for one in classify(plain.encode()) if not one.suppressed)
     versions = tuple(dict.fromkeys([*(one.kernel for one in findings if one.kernel), *_VERSION.findall(plain)]))
-    concepts = {one.name: len(found) for one in CONCEPTS if (found := one.words.findall(plain))}
+    # Of a report with a crash in it the crash says more than what somebody proposes to change.
+    said = prose(plain) if findings else plain
+    concepts = {one.name: len(found) for one in CONCEPTS if (found := one.words.findall(said))}
     return Understanding(
-        findings, versions, _functions(plain, findings, known), concepts, spoken_of(plain),
+        findings, versions, _functions(said, findings, known), concepts, spoken_of(plain),
         commits=_unique(first or second for first, second in _COMMIT.findall(plain)),
         config=_unique(_CONFIG.findall(plain)), ciphers=_unique(_CIPHER.findall(plain)),
         targets=_unique(_TARGET.findall(plain)), regressions=_unique(_REGRESSION.findall(plain)),

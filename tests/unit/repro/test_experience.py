@@ -34,13 +34,14 @@ def test_who_caught_a_bug_there_stands_before_who_did_nearby():
 
 
 def test_the_parameters_with_which_it_was_caught_come_first():
-    caught = Bug("stale", STORE, "test_zswap.py::test_pool[plain]")
+    """Also where others reach more, and in the flavor in which it was."""
+    caught = Bug("stale", STORE, "test_zswap.py::test_pool[plain]", "debug")
     reached = Reached()
-    for name in ("crypt", "plain"):
-        reached.add(f"test_zswap.py::test_pool[{name}]", ["zswap_store"], ["swap / swap"], "6.12")
+    reached.add("test_zswap.py::test_pool[crypt]", ["zswap_store", "zswap_load"], ["swap / swap"], "6.12")
+    reached.add("test_zswap.py::test_pool[plain]", ["zswap_load"], ["swap / crypt / swap"], "6.12")
     report = understand("--- a/mm/zswap.c\n+++ b/mm/zswap.c\n@@ -1 +1 @@ bool zswap_store(int folio)\n-\ta;\n")
-    (first,) = rank(report, reached, experience=Experience(report.changes, {}, [caught]))
-    assert first.testcase == "test_zswap.py::test_pool[plain]"
+    (first,) = rank(report, reached, known=Experience(report.changes, {}, [caught]))
+    assert (first.testcase, first.flavor) == ("test_zswap.py::test_pool[plain]", "debug")
     assert first.standing.caught == ("stale",)
 
 
@@ -52,25 +53,39 @@ def test_a_crash_says_more_than_what_somebody_proposes_to_change():
     assert experience(understand("zswap_store() is wrong")) is None
 
 
+def test_functions_of_one_name_in_other_files_are_others():
+    there = Bug("stale", STORE, "test_zswap.py::test_pool[crypt]")
+    assert standing(Changes(("mm/other.c",), ("zswap_store",)), bugs=[there]).weight == 0
+    assert standing(Changes(("kernel/sched/core.c",)), {
+        "test_zswap.py::test_pool": frozenset({"drivers/nvme/host/core.c"})}).weight == 0
+
+
+def test_what_is_being_written_stops_nobody(tmp_path):
+    (tmp_path / "test_broken.py").write_text("def test_one(:\n")
+    (tmp_path / "test_latin.py").write_bytes(b"# \xe4\n")
+    (tmp_path / "test_good.py").write_text("def test_one():\n    'zswap_store'\n")
+    assert set(read_about(tmp_path)) == {"test_good.py::test_one"}
+
+
 def test_a_testcase_is_about_what_stands_above_and_in_it(tmp_path):
     (tmp_path / "test_two.py").write_text(
-        '"""Of zswap."""\n# mm/page_io.c:swap_writepage\nSCRIPT = "echo"\n\ndef test_one():\n    """zeromap"""\n\n'
+        '"""Of zswap."""\n# mm/page_io.c:swap_writepage\nSCRIPT = "echo"\n\ndef test_one():\n    """zero_map"""\n\n'
         '# fs/xattr.c\ndef test_two():\n    pass\n')
     about = read_about(tmp_path)
-    assert {"page_io.c", "swap_writepage", "zeromap"} <= about["test_two.py::test_one"]
-    assert "xattr.c" in about["test_two.py::test_two"]
-    assert "zeromap" not in about["test_two.py::test_two"]
+    assert {"mm/page_io.c", "swap_writepage", "zero_map"} <= about["test_two.py::test_one"]
+    assert "fs/xattr.c" in about["test_two.py::test_two"]
+    assert "zero_map" not in about["test_two.py::test_two"]
 
 
 def test_mutants_lead_to_the_testcases_that_notice_them():
     """Every other by what is known without it. Many change what half of all testcases reach, so that five are few."""
     reached, about = load(), read_about(data_directory("testcases"))
     diffs = {one: one.path.read_text().partition("\n---\n")[2] for one in load_mutants()}
-    bugs = [bug(one.name, diff, one.testcase, one.upstream) for one, diff in diffs.items()]
+    bugs = [bug(diff, one) for one, diff in diffs.items()]
     found, asked = 0, list(diffs.items())[::2]
     for one, diff in asked:
         report = understand(diff, reached.known)
         others = Experience(report.changes, about, [other for other in bugs if other.name != one.name])
-        proposed = [each.testcase.partition("[")[0] for each in rank(report, reached, experience=others)[:FIRST]]
+        proposed = [each.testcase.partition("[")[0] for each in rank(report, reached, known=others)[:FIRST]]
         found += one.testcase.partition("[")[0] in proposed
     assert found > 0.4 * len(asked), f"{found} of {len(asked)}"
