@@ -62,14 +62,14 @@ def test_zones_with_small_sectors(stack, fio):
     fio(stack, verify_only=True, **zones)
 
 
-# $1: the device; $2: what comes before the four times 64 KiB that are written to each of three zones, in 64 KiB.
+# $1: the device; $2: what each of three zones has, and $3: what it gets, in 64 KiB.
 BEGUN = r"""
 set -e -o pipefail
 for zone in 0 1 3; do
   [ -e /tmp/$zone ] || head -c 1M /dev/urandom >/tmp/$zone
   at=$((zone * 256))
-  dd if=/tmp/$zone of="$1" bs=64K skip=$2 seek=$((at + $2)) count=4 oflag=direct conv=notrunc status=none
-  dd if="$1" bs=64K skip=$at count=$(($2 + 4)) iflag=direct status=none | cmp -n $((($2 + 4) << 16)) - /tmp/$zone
+  dd if="$1" bs=64K skip=$at count=$2 iflag=direct status=none | cmp -n $(($2 << 16)) - /tmp/$zone
+  dd if=/tmp/$zone of="$1" bs=64K skip=$2 seek=$((at + $2)) count=$3 oflag=direct conv=notrunc status=none
 done
 """
 
@@ -78,8 +78,8 @@ done
 @pytest.mark.stack("zoned / crypt:sector_size=4096")
 def test_zones_that_were_begun_are_gone_on_with(target, stack):
     """Where their write pointers are is asked of the disk (block/blk-zoned.c, blk_revalidate_seq_zone)."""
-    for before in (0, 4, 8):
-        target.run(["bash", "-c", BEGUN, "bash", stack.device, str(before)])
+    for before, more in ((0, 4), (4, 4), (8, 4), (12, 0)):
+        target.run(["bash", "-c", BEGUN, "bash", stack.device, str(before), str(more)])
         stack.reopen()
 
 

@@ -58,6 +58,18 @@ def test_others_compute_the_same_tags(stack, fio):
         assert stored == computed, f"nobody else computes these tags of the block at byte {offset}"
 
 
+# $1: the device. Read at once: what is not flushed stays in the journal alone for ten seconds (DEFAULT_SYNC_MSEC).
+NEWEST = r"""
+set -e -o pipefail
+letters() { head -c $1 /dev/zero | tr '\0' $2; }
+letters 4096 B | dd of="$1" bs=4K seek=3 iflag=fullblock oflag=direct conv=notrunc status=none
+dd if="$1" bs=64K count=1 iflag=direct status=none |
+  cmp - <(letters 12288 A; letters 4096 B; letters 49152 A)
+"""
+OLDER = """head -c 64K /dev/zero | tr '\\0' A |
+dd of="$1" bs=64K iflag=fullblock oflag=direct conv=notrunc status=none"""
+
+
 @pytest.mark.parametrize("elsewhere", ["disk", "journal"])
 @pytest.mark.parametrize((), [on("integrity", "integrity"), on("tags", "luks2:integrity=hmac-sha256")])
 def test_the_journal_hands_out_the_newest(target, stack, elsewhere):
@@ -66,17 +78,12 @@ def test_the_journal_hands_out_the_newest(target, stack, elsewhere):
     What is read from either goes on with the other (dm-integrity.c, dm_integrity_map_continue), and so do the tags
     that somebody above asked for.
     """
-    def write(letter, kib, at):
-        target.run(f"head -c {kib}K /dev/zero | tr '\\0' {letter} | dd of={stack.device} bs={kib}K seek={at} "
-                   "iflag=fullblock oflag=direct conv=notrunc status=none")
-
     stack.reopen()  # the journal is empty then
-    write("A", 64, 0)
+    older = ["bash", "-c", OLDER if elsewhere == "disk" else OLDER + "\n" + NEWEST, "bash", stack.device]
+    target.run(older)
     if elsewhere == "disk":
         stack.reopen()
-    write("B", 4, 3)
-    found = target.run(["dd", f"if={stack.device}", "bs=64K", "count=1", "iflag=direct", "status=none"]).stdout
-    assert found == "A" * 12288 + "B" * 4096 + "A" * 49152
+        target.run(["bash", "-c", NEWEST, "bash", stack.device])
 
 
 @pytest.fixture

@@ -105,20 +105,30 @@ def test_reference_tags_begin_anew_after_two_terabytes(target, stack):
     target.run(["bash", "-c", BEYOND, "bash", stack.device])
 
 
-# $1: the disk, on which nobody wrote; $2: where somebody does, in blocks of 4 KiB, in the middle of what is read.
+# $1: the disk, on which nobody wrote; $2: where somebody does, in blocks of 4 KiB, in the middle of what is read; $3:
+# the size of a block. QEMU asks the host's file system where nothing is, and that may know it less finely.
 UNWRITTEN = """
-set -e
+set -e -o pipefail
+tags() {
+  nvme read "$1" --start-block=$(($2 * 4096 / $3)) --block-count=0 --data-size=$3 --metadata-size=8 \\
+    --data=/tmp/data --metadata=/tmp/metadata >&2
+  xxd -p -s 2 -l 2 /tmp/metadata
+}
 head -c 64K /dev/zero >/tmp/expected
 dd if=/dev/urandom of=/tmp/expected bs=4K seek=$2 count=2 conv=notrunc status=none
 dd if=/tmp/expected of="$1" bs=4K skip=$2 seek=$2 count=2 oflag=direct conv=notrunc status=none
+for block in $(($2 - 1)) $(($2 + 2)); do [ "$(tags "$1" $block $3)" = ffff ] || exit 77; done
 dd if="$1" bs=64K count=1 iflag=direct status=none | cmp - /tmp/expected
 """
 
 
-@pytest.mark.parametrize((), [
-    pytest.param(marks=pytest.mark.namespace("data", size="64M", block=size, pi=1, ms=8), id=str(size))
+@pytest.mark.parametrize("size", [
+    pytest.param(size, marks=pytest.mark.namespace("data", size="64M", block=size, pi=1, ms=8))
     for size in (512, 4096)])
 @pytest.mark.stack("data")
-def test_what_was_never_written_is_not_checked(target, stack):
+def test_what_was_never_written_is_not_checked(target, stack, size):
     """Its tag says so, which makes none of what is read with it another block's (block/t10-pi.c, t10_pi_verify)."""
-    target.run(["bash", "-c", UNWRITTEN, "bash", stack.device, "5"])
+    done = target.run(["bash", "-c", UNWRITTEN, "bash", stack.device, "5", str(size)], check=False)
+    if done.status == 77:
+        pytest.skip("the disk does not tell what was never written: the host's file system has larger holes than 4 KiB")
+    assert done.status == 0, done.stdout + done.stderr
