@@ -152,6 +152,8 @@ def test_sentence(farm, argv, words):
 def test_a_report_of_what_every_testcase_reaches(farm, tmp_path):
     (tmp_path / "report").write_text("bio_uninit() is wrong\n")
     check(farm("repro", str(tmp_path / "report")), "Every testcase of the farm reaches", "bio_uninit", "--patch")
+    (tmp_path / "report").write_text("btrfs_frobnicate() is wrong: it calls bio_uninit()\n")
+    check(farm("repro", str(tmp_path / "report")), "names nothing that a testcase of the farm reaches")
 
 
 def test_tree_that_is_no_kernel(farm, tmp_path):
