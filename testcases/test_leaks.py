@@ -13,13 +13,9 @@ def test_linear_and_crypt_leave_nothing_behind(stack, slab_growth):
     assert not left, f"each time something of {', '.join(left)} was not freed"
 
 
-# As in test_zswap.py: a CPU that goes may leave the timer of its deadline server behind, and 6.12 warns of that.
-NO_DEADLINE_SERVER = """
-for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do [ ! -e $runtime ] || echo 0 >$runtime; done
-"""
 # zswap has a buffer of two pages for each CPU (mm/zswap.c, zswap_cpu_comp_prepare), which nothing else here allocates.
 BUFFERS = "kmalloc-8k"
-HOTPLUG = NO_DEADLINE_SERVER + """
+HOTPLUG = """
 cd /sys/devices/system/cpu/cpu1 && for ((round = 0; round < $1; round++)); do
   echo 0 >online && echo 1 >online || exit 1
 done
@@ -29,10 +25,8 @@ done
 @pytest.mark.machine(cpus=2)
 @pytest.mark.namespace("swap", size="64M")
 @pytest.mark.stack("swap / swap")
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("second_cpu", "stack")
 def test_cpus_that_come_and_go_leave_no_buffer_behind(target, slab_growth):
-    if target.run("test -w /sys/devices/system/cpu/cpu1/online", check=False).status:
-        pytest.skip("the guest has no second CPU that could go")
     target.run("echo Y >/sys/module/zswap/parameters/enabled")
     grown = slab_growth(lambda rounds: target.run(["bash", "-c", HOTPLUG, "bash", str(rounds)]))
     assert BUFFERS not in [growth.cache for growth in grown]
@@ -63,8 +57,7 @@ def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
 
 # A task whose memory is in swap ends, so that the places there wait on its CPU for more of their kind
 # (mm/swap_slots.c, free_swap_slot), and that CPU goes.
-SLOTS = NO_DEADLINE_SERVER + """
-[ -w /sys/devices/system/cpu/cpu1/online ] || exit 77
+SLOTS = """
 group=/sys/fs/cgroup/slots
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && cd /tmp && mkfifo in || exit 1
 (echo $BASHPID >$group/cgroup.procs && exec taskset -c 1 dd if=in of=/dev/null bs=8M iflag=fullblock status=none) &
@@ -84,12 +77,10 @@ echo 0 >/sys/devices/system/cpu/cpu1/online
 @pytest.mark.machine(cpus=2)
 @pytest.mark.namespace("swap", size="128M")
 @pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("second_cpu")
 def test_a_cpu_that_goes_gives_its_places_in_swap_back(stack, target):
     """swapoff looks for whoever uses a place until it is free (mm/swapfile.c, try_to_unuse)."""
-    result = target.run(["bash", "-c", SLOTS], check=False)
-    if result.status == 77:
-        pytest.skip("the guest has no second CPU that could go")
-    assert result.status == 0, result.stderr
+    target.run(["bash", "-c", SLOTS])
     ended = target.run(["timeout", f"{target.pace.seconds(10):.0f}", "swapoff", stack.device], check=False).status == 0
     assert ended, "swapoff does not come to its end, though nobody uses what is in swap"
     target.run(["swapon", stack.device])

@@ -22,12 +22,6 @@ ON = "echo Y >/sys/module/zswap/parameters/enabled"
 STORED = "grep -q '^zswpout [1-9]' /proc/vmstat"
 USED = f"for number in $(seq 300); do ! {STORED} || break; sleep 0.1; done"
 
-# In 6.12 a CPU that goes may leave the timer of its deadline server behind, and then warns (kernel/sched/deadline.c,
-# sub_running_bw): the kernel's own, and nothing of zswap. Without runtime that server never starts (dl_server_start).
-NO_DEADLINE_SERVER = """
-for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do [ ! -e $runtime ] || echo 0 >$runtime; done
-"""
-
 # As fast as the guest can: each time is one more chance for a task that moves to another CPU meanwhile.
 HOTPLUG = """
 cd /sys/devices/system/cpu
@@ -100,19 +94,11 @@ STACKS = pytest.mark.parametrize((), [
 
 
 @pytest.fixture
-def second_cpu(target):
-    """CPU 1, which can be taken off line."""
-    if target.run("test -w /sys/devices/system/cpu/cpu1/online", check=False).status:
-        pytest.skip("the guest has no second CPU that can be taken off line")
-
-
-@pytest.fixture
 def scarce(target, pressure):
     """zswap, and memory that even a slow guest uses up: reclaim for a limited fio alone is not what lockdep watches.
 
     Only what reclaims for the whole guest holds `fs_reclaim` (mm/vmscan.c, mm/page_alloc.c:__perform_reclaim).
     """
-    target.run(NO_DEADLINE_SERVER)
     target.run(ON)
     with pressure("keep-free:free=48M,fixed"):
         yield
@@ -134,7 +120,6 @@ def test_cpus_and_settings_change(stack, target, fio, stress, background):
 @STACKS
 @pytest.mark.usefixtures("second_cpu")
 def test_bring_up_fails(stack, target, stress):
-    target.run(NO_DEADLINE_SERVER)
     target.run(ON)
     with stress.running(stack, **PRESSURE):
         failed = int(target.run(["bash", "-c", BRING_UP], deadline=target.pace.deadline(15)).stdout)

@@ -92,6 +92,24 @@ def power_cut(cell: CellRun, target: Target) -> Callable[[], None]:
     return lambda: cell.power_cut(target)
 
 
+# In Linux 6.12 a CPU that goes may leave the timer of its deadline server behind, and then warns whatever the testcase
+# is about (kernel/sched/deadline.c, sub_running_bw). Without runtime that server never starts (dl_server_start).
+_MAY_GO = """
+[ -w /sys/devices/system/cpu/cpu1/online ] || exit 77
+for runtime in /sys/kernel/debug/sched/fair_server/*/runtime; do [ ! -e $runtime ] || echo 0 >$runtime || exit 1; done
+"""
+_CANNOT_GO = 77
+
+
+@pytest.fixture
+def second_cpu(target: Target) -> None:
+    """CPU 1 can be taken off line and back, by `/sys/devices/system/cpu/cpu1/online`; skips where it cannot."""
+    done = target.run(_MAY_GO, check=False)
+    if done.status == _CANNOT_GO:
+        pytest.skip("the guest has no second CPU that can be taken off line")
+    assert done.status == 0, done.stderr
+
+
 @pytest.fixture
 def expect(cell: CellRun, target: Target) -> Callable[[str], AbstractContextManager[Expectation]]:
     """`with expect("dm-integrity"):` a verification error by this layer, and by no other, must show in the block.
