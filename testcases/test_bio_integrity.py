@@ -14,10 +14,9 @@ pytestmark = [
     pytest.mark.duration(4),
 ]
 # Where payloads come from: a cache of their own, or kmalloc where bios have no pool of them (bio_integrity_alloc). It
-# takes a smaller size for those that device mapper clones: they have no room for vectors.
-CACHES = "bio_integrity_payload kmalloc-96 kmalloc-128 kmalloc-192"
-# What else is allocated meanwhile, for whatever purpose; one payload for each I/O would be hundreds at least.
-NOISE = 100
+# takes a smaller size for those that device mapper clones: they have no room for vectors. With each, what else is
+# allocated meanwhile, for whatever purpose; one payload for each I/O would be more.
+CACHES = {"bio_integrity_payload": 100, "kmalloc-96": 500, "kmalloc-128": 100, "kmalloc-192": 100}
 
 tags = pytest.mark.namespace("data", block=4096)
 type1_512 = pytest.mark.namespace("data", size="384M", block=512, pi=1, ms=8)
@@ -35,15 +34,16 @@ def payloads(target):
     """`with payloads():` what the I/O of the block allocates to carry its integrity is freed at the end of it."""
     def count():  # shrinking empties the lists of each CPU: objects on them would count as in use
         each = "echo 1 >$cache/shrink; cut -d' ' -f1 $cache/objects"
-        read = f"cd /sys/kernel/slab; for cache in {CACHES}; do {each}; done"
-        return sum(map(int, target.run(read).stdout.split()))
+        read = f"cd /sys/kernel/slab; for cache in {' '.join(CACHES)}; do {each}; done"
+        return dict(zip(CACHES, map(int, target.run(read).stdout.split()), strict=True))
 
     @contextmanager
     def watched():
         before = count()
         yield
-        left = count() - before
-        assert left <= NOISE, f"{left} integrity payloads were not freed"
+        left = [f"{more} of {cache}" for cache, after in count().items()
+                if (more := after - before[cache]) > CACHES[cache]]
+        assert not left, f"integrity payloads were not freed: {', '.join(left)}"
 
     return watched
 
