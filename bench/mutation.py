@@ -30,7 +30,7 @@ from farm.errors import FarmError
 from farm.repro.ranking import propose
 from farm.repro.understanding import understand
 from farm.results import records
-from farm.results.reached import Reached, load
+from farm.results.reached import Reached, load, without_parameters
 
 # What the reports are about.
 FILES = (
@@ -163,8 +163,8 @@ def _alike(testcase: str, function: str, reached: Reached) -> list[str]:
 
     Of those that reach equally much the first one is proposed: for two testcases in the same mode of a layer.
     """
-    place = testcase.partition("[")[0]
-    return [one for one, functions in reached.functions.items() if one.partition("[")[0] == place
+    place = without_parameters(testcase)
+    return [one for one, functions in reached.functions.items() if without_parameters(one) == place
             and (function in functions or function not in reached.known)]
 
 

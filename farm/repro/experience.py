@@ -21,6 +21,7 @@ from farm.kernel import DEFAULT_FLAVOR
 from farm.qualify.mutant import Mutant, load_mutants
 from farm.repro.patchtext import Changes, changes
 from farm.repro.understanding import Understanding
+from farm.results.reached import without_parameters
 
 # What is added to a testcase's fit (ranking.py), which is 1 at most: it names a function that is changed, or its file.
 _NAMES_FUNCTION, _NAMES_FILE = 1.0, 0.2
@@ -76,13 +77,13 @@ class Experience:
         self._nearby: defaultdict[str, list[Bug]] = defaultdict(list)
         for bug in bugs:
             if bug.changes.share_function(patch):
-                self._there[_function(bug.testcase)].append(bug)
+                self._there[without_parameters(bug.testcase)].append(bug)
             elif bug.changes.share_file(patch):
-                self._nearby[_function(bug.testcase)].append(bug)
+                self._nearby[without_parameters(bug.testcase)].append(bug)
 
     def of(self, testcase: str) -> Standing:
         """What speaks for a testcase, with its parameters."""
-        function = _function(testcase)
+        function = without_parameters(testcase)
         words = self._about.get(function, frozenset())
         names = tuple(one for one in self._patch.functions if one in words)
         there, nearby = self._there.get(function, []), self._nearby.get(function, [])
@@ -110,10 +111,6 @@ def _own() -> tuple[dict[str, frozenset[str]], tuple[Bug, ...]]:
     with suppress(UserError, OSError):
         bugs = tuple(bug(one.path.read_text(encoding="utf-8"), one) for one in load_mutants())
     return read_about(data_directory("testcases")), bugs
-
-
-def _function(testcase: str) -> str:
-    return testcase.partition("[")[0]
 
 
 def bug(diff: str, mutant: Mutant) -> Bug:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from farm.repro.experience import Experience, Standing, experience
 from farm.repro.understanding import CONCEPTS, Understanding
-from farm.results.reached import Reached
+from farm.results.reached import Reached, without_parameters
 
 # What the subjects of a report weigh beside its functions, by a function that only runs there and by a stack's word.
 _SUBJECT, _STACK = 2.0, 3.0
@@ -65,29 +65,25 @@ def rank(report: Understanding, reached: Reached, flavors: Mapping[str, Sequence
         standing = known.of(testcase) if known else Standing()
         if share > 0 or standing.weight:
             fit = share * _UNSAID ** sum(_has(text, word) for word in unsaid) + standing.weight
-            flavor = _flavor(report, (flavors or {}).get(_function(testcase), ()), standing)
+            flavor = _flavor(report, (flavors or {}).get(without_parameters(testcase), ()), standing)
             proposals.append(Proposal(
                 testcase, reached.stacks[testcase], share, fit, (*named, *words), flavor, standing))
-    variants = Counter(map(_function, reached.functions))
+    variants = Counter(map(without_parameters, reached.functions))
     return _one_of_each(sorted(
-        proposals, key=lambda one: (-one.fit, -variants[_function(one.testcase)], one.testcase)))
+        proposals, key=lambda one: (-one.fit, -variants[without_parameters(one.testcase)], one.testcase)))
 
 
 def _one_of_each(proposals: Iterable[Proposal]) -> list[Proposal]:
     """Of every testcase function one of its best, in the order given: with the parameters that caught a bug, if any."""
     variants: dict[str, list[Proposal]] = {}
     for one in proposals:
-        variants.setdefault(_function(one.testcase), []).append(one)
+        variants.setdefault(without_parameters(one.testcase), []).append(one)
     chosen: list[Proposal] = []
     for each in variants.values():
         alike = [one for one in each if one.standing.exact] or [one for one in each if one.fit == each[0].fit]
         taken = {one.stacks for one in chosen}
         chosen.append(next((one for one in alike if one.stacks not in taken), alike[0]))
     return chosen
-
-
-def _function(testcase: str) -> str:
-    return testcase.partition("[")[0]
 
 
 def _flavor(report: Understanding, possible: Iterable[str], standing: Standing) -> str:

@@ -47,14 +47,15 @@ class Reached:
         """What a testcase reaches; of one that was not measured, what all those do that differ in parameters alone."""
         if testcase in self.functions:
             return self.functions[testcase]
-        name = testcase.partition("[")[0]
-        alike = [functions for one, functions in self.functions.items() if one.partition("[")[0] == name]
+        name = without_parameters(testcase)
+        alike = [functions for one, functions in self.functions.items() if without_parameters(one) == name]
         return frozenset.intersection(*alike) if alike else frozenset()
 
     def add(self, testcase: str, functions: Iterable[str], stacks: Iterable[str], kernel: str) -> None:
         """Put a measurement in for an older one, also for those from before it had parameters, or lost them."""
-        name, bracket, _ = testcase.partition("[")
-        former = [one for one in self.functions if one.partition("[")[0] == name and ("[" in one) != bool(bracket)]
+        name = without_parameters(testcase)
+        former = [one for one in self.functions
+                  if without_parameters(one) == name and (one == name) != (testcase == name)]
         for one in former:
             del self.functions[one], self.stacks[one], self.kernels[one]
         self.functions[testcase] = frozenset(name for name in functions if _KEPT.fullmatch(name))
@@ -72,6 +73,11 @@ class Reached:
 
     def write(self, path: Path) -> None:
         write_atomically(path, self.text())
+
+
+def without_parameters(testcase: str) -> str:
+    """`test_a.py::test_one` of `test_a.py::test_one[x]`."""
+    return testcase.partition("[")[0]
 
 
 def load(path: Path | None = None) -> Reached:
