@@ -52,10 +52,11 @@ def command(
     report: str, *, most: int, run_them: bool, tries: int, runs: int, budget: float, directory: Path | None,
     as_json: bool, **given: Any,
 ) -> int:
-    """Read a bug report, say what was understood, and propose the testcases that exercise it.
+    """Read a bug report or a patch, say what was understood, and propose the testcases that exercise it.
 
-    REPORT is a file, or - for standard input: a mail, an mbox, the text of a bugzilla entry, or a console log. The
-    order of the proposals comes from measurements: which functions each testcase reaches (`farm reach`).
+    REPORT is a file, or - for standard input: a mail, an mbox, the text of a bugzilla entry, a console log, or a diff.
+    The order of the proposals comes from measurements: which functions each testcase reaches (`farm reach`). For a
+    patch those come first whose text names a function that it changes, or that caught a mutant there.
 
     With --run they are run, on the kernel that the options name or else on Debian's nearest to the report's. The same
     failure is one of the kind and in the function that the report's crash report has or, without one, of the kind that
@@ -66,6 +67,7 @@ def command(
     \b
     Example: farm repro mail.txt
              journalctl -k | farm repro -
+             git show | farm repro -
              farm repro mail.txt --run --tree ~/linux --rev v6.12
     """
     letter = read_report(report)
