@@ -34,7 +34,7 @@ _POLL_SECONDS = 0.1
 class Ticket:
     """One virtual machine in the ledger."""
 
-    # Virtual CPUs; under TCG each is a busy thread.
+    # Virtual CPUs, under TCG each a busy thread; 0 for a machine at rest.
     cpus: int
     # Guest memory and QEMU's own, in MiB.
     memory_mib: int
@@ -58,6 +58,11 @@ class Admission:
         with self._workdir.locked(_LOCK):
             _write(self.descriptor, _replace(_read(self.descriptor), vm=pid))
 
+    def rest(self) -> None:
+        """The machine does little but wait from now on: its CPUs go to whoever needs them, its memory stays its own."""
+        with self._workdir.locked(_LOCK):
+            _write(self.descriptor, _replace(_read(self.descriptor), cpus=0))
+
     def end(self) -> None:
         """Give the place back; also for children that inherited it. Harmless when repeated."""
         if self.descriptor < 0:
@@ -70,14 +75,11 @@ class Admission:
 
 
 @contextmanager
-def admitted(
-    workdir: Workdir, *, cpus: int, memory_mib: int, deadline: Deadline, overcommit: float = 1.0
-) -> Iterator[Admission]:
+def admitted(workdir: Workdir, *, cpus: int, memory_mib: int, deadline: Deadline) -> Iterator[Admission]:
     """Wait until this host has room for a machine, and hold the room for the length of the block.
 
-    `memory_mib` is the guest's memory; `overcommit` is how many virtual CPUs may share one of the host's (1 under
-    TCG). A machine that has more CPUs than the host runs alone. Raises UserError when the machine never fits,
-    InfrastructureError when there is no room before the deadline.
+    `memory_mib` is the guest's memory. A machine that has more CPUs than the host runs alone. Raises UserError when
+    the machine never fits, InfrastructureError when there is no room before the deadline.
     """
     wanted = Ticket(cpus, memory_mib + OVERHEAD_MIB)
     capacity = measure()
@@ -90,21 +92,19 @@ def admitted(
     with workdir.locked(_LOCK, deadline):
         admission = Admission(workdir, *_enter(ledger, wanted))
     try:
-        _wait(workdir, ledger, admission, overcommit, deadline)
+        _wait(workdir, ledger, admission, deadline)
         yield admission
     finally:
         admission.end()
 
 
-def _wait(workdir: Workdir, ledger: Path, admission: Admission, overcommit: float, deadline: Deadline) -> None:
+def _wait(workdir: Workdir, ledger: Path, admission: Admission, deadline: Deadline) -> None:
     while True:
         with workdir.locked(_LOCK, deadline):
             mine = _read(admission.descriptor)
             ahead, running = _look(ledger, admission)
             capacity = measure()
-            refusal = (
-                f"{len(ahead)} machine(s) wait before it" if ahead else lack(mine, running, capacity, overcommit)
-            )
+            refusal = f"{len(ahead)} machine(s) wait before it" if ahead else lack(mine, running, capacity)
             if not refusal:
                 _write(admission.descriptor, _replace(mine, admitted=True))
                 return
@@ -115,11 +115,11 @@ def _wait(workdir: Workdir, ledger: Path, admission: Admission, overcommit: floa
             )
 
 
-def lack(wanted: Ticket, running: Iterable[Ticket], capacity: Capacity, overcommit: float = 1.0) -> str:
+def lack(wanted: Ticket, running: Iterable[Ticket], capacity: Capacity) -> str:
     """Why the machine cannot run beside those that do, or "" when it can. Pure but for the size of their QEMUs."""
     running = list(running)
     together = sum(ticket.cpus for ticket in running) + wanted.cpus
-    most = max([int(capacity.cpus * overcommit), wanted.cpus, *(ticket.cpus for ticket in running)])
+    most = max([capacity.cpus, wanted.cpus, *(ticket.cpus for ticket in running)])
     if together > most:
         return f"{together - wanted.cpus} of {most} CPUs are taken"
     # Running machines have taken part of their memory already and will take the rest.

@@ -73,6 +73,10 @@ class CellRun:
             record.qemu = target.qemu_version
         return target
 
+    def rest(self) -> None:
+        """The booted guest does little but wait from now on, as for a watchdog: others may have its CPUs."""
+        self._admission.rest()
+
     def _start(self, target: Target) -> None:
         """What every boot takes: what is known of a guest ends with it."""
         target.start()
@@ -186,12 +190,13 @@ class CellRun:
         """Instead of the testcase: a session in its guest. Raises UserError for a testcase that boots none."""
         if self.target is None:
             raise UserError("This testcase boots no guest by its fixtures, so there is none to enter.")
+        self.rest()
         self._live.converse(self.target)
 
     def close(self) -> None:
         """Tear the machine down and write the last word; a failure of the tear-down is the host's."""
         try:
-            self._live.keep(self.target)
+            self._live.keep(self.target, self.rest)
             with self.record.phase("teardown"):
                 self._exit.close()
         except Exception as error:  # whatever it is: what could not be taken down is no pass

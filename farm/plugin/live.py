@@ -2,6 +2,7 @@
 
 import os
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -100,12 +101,13 @@ class Live:
                 forget_requests(directory)
             say(f"the session ended with status {status}")
 
-    def keep(self, target: Target | None) -> None:
-        """Hold on to the guest of a failure."""
+    def keep(self, target: Target | None, rest: Callable[[], None]) -> None:
+        """Hold on to the guest of a failure, which is at rest then."""
         wanted = self._option.keep_on_failure or (self._option.break_at_report and self.stopped)
         failed = self._record.outcome in (Outcome.FAIL, Outcome.ERROR)
         if target is None or not (wanted and failed and target.alive) or self._option.shell:
             return
+        rest()
         with suppress(FarmError):
             self._open_gdb(target)
         with self._session.shown():

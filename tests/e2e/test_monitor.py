@@ -25,9 +25,15 @@ from farm.deadline import Deadline
 
 pytestmark = pytest.mark.machine(cpus=1, memory="512M")
 
+@pytest.fixture
+def resting(cell, target):
+    """What follows only waits for a watchdog, so that others may have its CPU."""
+    cell.rest()
+
 def crash(target, how):
     target.run(f"echo {{how}} >{CRASH} & sleep 3000", check=False)
 
+@pytest.mark.usefixtures("resting")
 @pytest.mark.parametrize("how", ["WARNING", "BUG", "EXCEPTION", "PANIC", "HUNG_TASK"])
 def test_lkdtm(target, how):
     crash(target, how)
@@ -64,20 +70,24 @@ def test_sysrq(target):
 def test_reboot(target):
     target.run("echo b >/proc/sysrq-trigger; sleep 3000", check=False)
 
+@pytest.mark.usefixtures("resting")
 def test_ssh_lost(target):
     target.run("kill -9 $(pidof sshd); sleep 3000", check=False)
 
+@pytest.mark.usefixtures("resting")
 def test_ssh_silent(target):
     target.run("pkill -STOP sshd; while :; do echo alive >/dev/kmsg; sleep 1; done", check=False)
 
 @pytest.mark.namespace("data", size="64M")
 @pytest.mark.stack("data / linear")
-def test_no_progress(target, stack, fio):
+def test_no_progress(cell, target, stack, fio):
     with fio.running(stack, duration=3000, verify="none", rw="randread"):
         time.sleep(3)
         # Reads wait in the device-mapper target without a task in uninterruptible sleep: asynchronous I/O.
         target.run(["dmsetup", "suspend", "--nolockfs", os.path.basename(stack.device)])
+        cell.rest()
 
+@pytest.mark.usefixtures("resting")
 def test_killed_in_vain(target, background):
     target.run("echo 0 >/proc/sys/kernel/hung_task_timeout_secs")
     with background("echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT"):
@@ -87,10 +97,12 @@ def test_qemu_killed(target):
     os.kill(target.pid, signal.SIGKILL)
     target.run(["sleep", "3000"])
 
+@pytest.mark.usefixtures("resting")
 def test_qemu_stopped(target):
     os.kill(target.pid, signal.SIGSTOP)
     target.run(["sleep", "3000"])
 
+@pytest.mark.usefixtures("resting")
 def test_cpus_stopped(target):
     target.qmp.execute("stop", deadline=Deadline(5))
     target.run(["sleep", "3000"])
@@ -175,8 +187,8 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def results(farm_run) -> dict[str, dict]:
-    """Two cells at a time, where a machine has one CPU: most of them only wait for a watchdog."""
-    return farm_run(INNER, "-n", "2")
+    """Several cells at a time: most of them only wait for a watchdog."""
+    return farm_run(INNER, "-n", "8")
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -31,9 +31,13 @@ def throttled(cell):
     done = threading.Event()
 
     def throttle():
+        rested = False
         while not done.wait(ON):
             with suppress(InfrastructureError, AttributeError):
                 pid = cell.target.pid
+                if not rested:  # others may have its CPU
+                    cell.rest()
+                    rested = True
                 os.kill(pid, signal.SIGSTOP)
                 time.sleep(OFF)
                 os.kill(pid, signal.SIGCONT)

@@ -119,9 +119,16 @@ def test_what_fits(running: list[Ticket], wanted: Ticket, fits: bool) -> None:
     assert (lack(wanted, running, HOST) == "") is fits
 
 
-def test_overcommit_lets_more_cpus_in() -> None:
-    assert lack(Ticket(2, 500), [Ticket(2, 500)], HOST)
-    assert not lack(Ticket(2, 500), [Ticket(2, 500)], HOST, overcommit=2)
+def test_a_machine_at_rest_gives_its_cpus_away_and_keeps_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "measure", lambda: HOST)
+    with admitted(Workdir(tmp_path), cpus=2, memory_mib=3000, deadline=Deadline(10)) as place:
+        place.covers(os.getpid())
+        place.rest()
+        come_and_go(tmp_path, cpus=2)
+        with pytest.raises(InfrastructureError, match="promised to 1 running machine"):
+            come_and_go(tmp_path, cpus=1, memory=3000, seconds=0.3)
 
 
 def test_memory_that_a_machine_has_taken_is_not_counted_twice() -> None:
