@@ -86,7 +86,7 @@ def compile_kernel(
     """
     counter = _Counter(make.output, State.of(make, commit), repository, report)
     deadline = Deadline(BUILD_SECONDS)
-    with log.open("wb") as file:
+    with log.open("wb", buffering=0) as file:  # whoever follows it sees each line at once
         child = process.spawn(make.argv(targets), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with process.running(child):
             for line in _lines(child, deadline):
