@@ -1,4 +1,4 @@
-"""What device mapper owes all others: who wrote how much, limits of swap, rescuers, and a mirror's other half."""
+"""What device mapper owes all others: accounts, limits of swap, rescuers, the halves of a mirror, whole requests."""
 
 import re
 
@@ -133,6 +133,65 @@ def test_a_mirror_reads_from_its_other_half(target):
     target.run(LOSE)
     assert target.run(READ_ALL).stdout == before, "half of the mirror is lost, and what the other has is not read"
     target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
+
+
+# $1: the half that takes no discards any more, after the mirror was told that both do.
+DISCARDED = r"""
+set -e -o pipefail
+discards() { echo "/sys/block/$(dmsetup info -c --noheadings -o blkdevname $1)/queue/discard_max_bytes"; }
+[ "$(cat $(discards both))" != 0 ]
+echo 0 >$(discards leg$1)
+dd if=/dev/urandom of=/tmp/some bs=64K count=16 iflag=fullblock status=none
+for ((round = 0; round < 20; round++)); do
+  blkdiscard /dev/mapper/both
+  dd if=/tmp/some of=/dev/mapper/both bs=64K oflag=direct conv=notrunc status=none
+  dd if=/dev/mapper/both bs=64K count=16 iflag=direct status=none | cmp - /tmp/some
+done
+"""
+
+
+# The cache of `struct io`, whose members are looked at whenever one is made or freed.
+@pytest.mark.machine(append=("slub_debug=FZP,io",))
+@plain
+@pytest.mark.parametrize("leg", [0, 1])
+def test_half_of_a_mirror_takes_no_discards(target, leg):
+    """The others are waited for, and told of once (drivers/md/dm-io.c, do_region)."""
+    target.run(["bash", "-c", MIRROR, "bash", target.block_device("data")])
+    target.run(["bash", "-c", DISCARDED, "bash", str(leg)])
+    target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
+
+
+# $1: the disk. A request for all of it goes to one place, then to two, then to other two.
+STRIPES = r"""
+set -e
+sectors=65544
+dmsetup create striped --table "0 8 linear $1 0
+8 32768 striped 2 128 $1 1024 $1 20480
+32776 32768 striped 2 128 $1 40960 $1 61440"
+dd if=/dev/urandom of=/dev/mapper/striped bs=4K count=$((sectors / 8)) iflag=fullblock oflag=direct status=none
+blkdiscard -z /dev/mapper/striped
+cmp -n $((sectors * 512)) /dev/zero /dev/mapper/striped
+dmsetup remove striped
+"""
+
+
+@plain
+def test_zeroes_are_written_to_all_stripes(target):
+    """Where one request becomes several of the same size, the next target's are yet to come (__send_duplicate_bios)."""
+    target.run(["bash", "-c", STRIPES, "bash", target.block_device("data")])
+
+
+@pytest.mark.namespace("zoned", block=4096, zone="16M")
+@pytest.mark.stack("zoned / linear:offset=32768")
+def test_a_suspended_device_reports_no_zones(target, stack):
+    """Whoever asks lets go of its table, or nobody could suspend or remove it any more (dm_blk_report_zones)."""
+    name = stack.devices[-1].name
+    report = ["blkzone", "report", stack.device]
+    target.run(["dmsetup", "suspend", name])
+    assert target.run(report, check=False).status, "a suspended device reports zones"
+    target.run(["dmsetup", "resume", name])
+    target.run(report)
+    stack.close()
 
 
 # Bytes between two runs of tags (drivers/md/dm-integrity.c, DEFAULT_INTERLEAVE_SECTORS): dm-integrity takes no more of

@@ -287,6 +287,28 @@ def test_a_suspended_device_is_on_its_disk(target, stack):
     assert copy == original, "the copy of a suspended device holds other data"
 
 
+# $1: the device. Read at once after it was closed, by a table that may not replay a journal.
+READ_ONLY = r"""
+set -e -o pipefail
+dd if=/dev/urandom of=/tmp/newest bs=64K count=1 iflag=fullblock status=none
+dd if=/tmp/newest of="$1" bs=4K oflag=direct conv=notrunc status=none
+table=$(dmsetup table "$1" | sed 's/ J / R /')
+dmsetup remove "$1"
+dmsetup create --readonly "$(basename "$1")" --table "$table"
+dmsetup table "$1" | grep -q ' R '
+dd if="$1" bs=64K count=1 iflag=direct status=none | cmp - /tmp/newest
+"""
+
+
+@pytest.mark.namespace("data", size="64M")
+@pytest.mark.stack("data / integrity")
+def test_a_device_that_was_closed_is_on_its_disk(target, stack, fio):
+    """Whoever opens it for recovery (mode R) looks at no journal, so that there must be nothing in it any more."""
+    fio(stack, duration=0, **WORK)
+    stack.reopen()
+    target.run(["bash", "-c", READ_ONLY, "bash", stack.device])
+
+
 # $1: the disk; $2: the device's name; the only section of the journal holds whatever was written since it was opened.
 SIGNED = r"""
 dmsetup create "$2" --table "0 2048 integrity $1 0 - J 4 journal_sectors:1 internal_hash:crc32c fix_hmac \

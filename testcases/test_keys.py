@@ -81,6 +81,24 @@ def test_what_becomes_of_a_key(target, life):
     assert done.status == 0, done.stdout + done.stderr
 
 
+# $1: the key; $2: where it goes.
+HURRIED = """
+echo 'create user hurried:* * /tmp/hurried %k %S' >/etc/request-key.d/hurried.conf
+cat >/tmp/hurried <<'EOF'
+#!/bin/sh
+keyctl timeout $1 3 && keyctl instantiate $1 payload $2
+EOF
+chmod +x /tmp/hurried
+soon refused "Key has expired" keyctl print $(keyctl request2 user hurried:1 callout @s)
+"""
+
+
+def test_a_helper_says_how_long_its_key_is_good(target):
+    """Before the key has any content, which must not make it last for ever (key.c, __key_instantiate_and_link)."""
+    done = target.run(["keyctl", "session", "-", "bash", "-c", SAYING + HURRIED], check=False)
+    assert done.status == 0, done.stdout + done.stderr
+
+
 # Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
 ONE_FOR_ALL = """
 asked=

@@ -1,0 +1,94 @@
+"""Reports 003 and 004: who has to give memory back, and what becomes of those who cannot."""
+
+import pytest
+
+FILESYSTEMS = pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"data / {name}"), id=name) for name in ("ext4", "xfs")])
+data = pytest.mark.namespace("data", size="384M")
+
+# $1: a file; $2: bytes. Each round takes one page more for good, and one of the file that is given back: for this the
+# limit is met first. The calls are fdatasync and fadvise64 (POSIX_FADV_DONTNEED) of x86-64; perl has no names for them.
+FULL = r"""
+open(FILE, "+>", $ARGV[0]) or die; open(ZERO, "<", "/dev/zero") or die;
+my $page = "x" x 4096; my $kept = "";
+for (my $at = 0; $at < $ARGV[1]; $at += 4096) {
+  sysread(ZERO, $kept, 4096, $at) == 4096 or die;
+  sysseek(FILE, 0, 0); syswrite(FILE, $page) == 4096 or die;
+  syscall(75, fileno(FILE)) == 0 or die;
+  syscall(221, fileno(FILE), 0, 0, 4) == 0 or die;
+}
+"""
+# $1: the program; $2: seconds; $3: its file. Prints how many tasks were killed for the group's limit. All else is
+# outside of the group, what timeout and perl are read from included, or a fault on that would meet the limit first.
+LIMITED = r"""
+group=/sys/fs/cgroup/full
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && echo 16M >$group/memory.max || exit 1
+[ ! -e $group/memory.swap.max ] || echo 0 >$group/memory.swap.max || exit 1
+perl -e "$1" "$3" 65536 || exit 1
+timeout -s KILL "$2" bash -c 'echo $$ >$1/cgroup.procs && exec perl -e "$2" "$3" $((64 << 20))' bash $group "$1" "$3"
+sed -n 's/^oom_kill //p' $group/memory.events
+"""
+
+
+@data
+@FILESYSTEMS
+@pytest.mark.tolerate("oom")
+def test_who_writes_beyond_its_limit_is_killed(target, stack):
+    """Also in the midst of a file system: it does not try for ever (mm/oom_kill.c, out_of_memory; GFP_NOFS)."""
+    seconds = f"{target.pace.seconds(8):.0f}"
+    killed = target.run(["bash", "-c", LIMITED, "bash", FULL, seconds, f"{stack.mountpoint}/file"]).stdout
+    assert int(killed), "a task whose group has no memory left still waits for some"
+
+
+# $1: the mount point. Prints the bytes of names that are not there, before and after they had to go.
+GONE = r"""
+set -e
+cd /sys/fs/cgroup
+echo +memory >cgroup.subtree_control; mkdir outer; echo +memory >outer/cgroup.subtree_control; mkdir outer/inner
+(echo $BASHPID >outer/inner/cgroup.procs; for ((name = 0; name < 20000; name++)); do [ ! -e "$1/$name" ]; done)
+rmdir outer/inner
+sleep 1  # another task takes the group away
+kept() { sed -n 's/^slab_reclaimable //p' outer/memory.stat; }
+kept
+for tries in {1..20}; do  # what there is, is known by statistics, and reading brings those up to date
+  echo 16M >outer/memory.reclaim || true; kept >/dev/null
+done 2>/dev/null
+kept
+"""
+
+
+@data
+@FILESYSTEMS
+def test_what_a_group_leaves_behind_can_be_reclaimed(target, stack):
+    """It goes to the group above, whose shrinkers have to know (mm/list_lru.c, memcg_reparent_list_lru_node)."""
+    before, after = map(int, target.run(["bash", "-c", GONE, "bash", stack.mountpoint]).stdout.split())
+    assert before > 1 << 20, "nothing was left behind"
+    assert after < before / 4, f"of {before} bytes that nobody needs {after} cannot be reclaimed"
+
+
+# $1, $2: disks. Prints how much is on the second one, before and after the first is taken away.
+TWO = r"""
+set -e
+group=/sys/fs/cgroup/swapped
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+used() { awk -v disk="$1" '$1 == disk { print $4 }' /proc/swaps; }
+swap_out() {
+  (echo $BASHPID >$group/cgroup.procs; exec head -c "$1" /dev/urandom >"/tmp/$1")
+  for tries in {1..20}; do echo "$1" >$group/memory.reclaim || true; done 2>/dev/null
+}
+mkswap "$1" >/dev/null; swapon -p 1 "$1"; swap_out 4M
+mkswap "$2" >/dev/null; swapon -p 5 "$2"; swap_out 16M
+[ "$(used "$1")" -gt 0 ]
+used "$2"; swapoff "$1"; used "$2"
+swapoff "$2"
+"""
+
+
+@pytest.mark.namespace("first", size="64M")
+@pytest.mark.namespace("second", size="64M")
+def test_swapoff_leaves_other_disks_alone(target):
+    """Of a tmpfs it reads what is on its own disk (mm/shmem.c, shmem_find_swap_entries)."""
+    disks = [target.block_device(name) for name in ("first", "second")]
+    before, after = map(int, target.run(["bash", "-c", TWO, "bash", *disks]).stdout.split())
+    assert before, "nothing is on the second disk"
+    assert after > before * 3 / 4, f"of {before} KiB on another disk {before - after} were read"
