@@ -7,7 +7,8 @@ FILESYSTEMS = pytest.mark.parametrize((), [
 data = pytest.mark.namespace("data", size="384M")
 
 # $1: a file; $2: bytes. Each round takes one page more for good, and one of the file that is given back: for this the
-# limit is met first. The calls are fdatasync and fadvise64 (POSIX_FADV_DONTNEED) of x86-64; perl has no names for them.
+# limit is met first. The calls are fdatasync and fadvise64 (POSIX_FADV_DONTNEED) of x86-64: perl, which every
+# Debian has, knows no names for them.
 FULL = r"""
 open(FILE, "+>", $ARGV[0]) or die; open(ZERO, "<", "/dev/zero") or die;
 my $page = "x" x 4096; my $kept = "";

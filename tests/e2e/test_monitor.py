@@ -70,13 +70,23 @@ def test_sysrq(target):
 def test_reboot(target):
     target.run("echo b >/proc/sysrq-trigger; sleep 3000", check=False)
 
+# One that waits for long, one that does not: pytest-xdist hands them out in pairs.
 @pytest.mark.usefixtures("resting")
 def test_ssh_lost(target):
     target.run("kill -9 $(pidof sshd); sleep 3000", check=False)
 
+def test_qemu_killed(target):
+    os.kill(target.pid, signal.SIGKILL)
+    target.run(["sleep", "3000"])
+
 @pytest.mark.usefixtures("resting")
 def test_ssh_silent(target):
     target.run("pkill -STOP sshd; while :; do echo alive >/dev/kmsg; sleep 1; done", check=False)
+
+@pytest.mark.usefixtures("resting")
+def test_qemu_stopped(target):
+    os.kill(target.pid, signal.SIGSTOP)
+    target.run(["sleep", "3000"])
 
 @pytest.mark.namespace("data", size="64M")
 @pytest.mark.stack("data / linear")
@@ -88,24 +98,15 @@ def test_no_progress(cell, target, stack, fio):
         cell.rest()
 
 @pytest.mark.usefixtures("resting")
+def test_cpus_stopped(target):
+    target.qmp.execute("stop", deadline=Deadline(5))
+    target.run(["sleep", "3000"])
+
+@pytest.mark.usefixtures("resting")
 def test_killed_in_vain(target, background):
     target.run("echo 0 >/proc/sys/kernel/hung_task_timeout_secs")
     with background("echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT"):
         target.run("until grep -qs lkdtm_HUNG_TASK /proc/[0-9]*/wchan; do sleep 0.1; done")
-
-def test_qemu_killed(target):
-    os.kill(target.pid, signal.SIGKILL)
-    target.run(["sleep", "3000"])
-
-@pytest.mark.usefixtures("resting")
-def test_qemu_stopped(target):
-    os.kill(target.pid, signal.SIGSTOP)
-    target.run(["sleep", "3000"])
-
-@pytest.mark.usefixtures("resting")
-def test_cpus_stopped(target):
-    target.qmp.execute("stop", deadline=Deadline(5))
-    target.run(["sleep", "3000"])
 
 @pytest.mark.namespace("data", size="64M", pi=1, ms=8)
 @pytest.mark.stack("data")
