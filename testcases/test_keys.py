@@ -81,7 +81,7 @@ def test_what_becomes_of_a_key(target, life):
     assert done.status == 0, done.stdout + done.stderr
 
 
-# $1: the key; $2: where it goes.
+# The helper says first that its key is good for three seconds, and makes it then.
 HURRIED = """
 echo 'create user hurried:* * /tmp/hurried %k %S' >/etc/request-key.d/hurried.conf
 cat >/tmp/hurried <<'EOF'
