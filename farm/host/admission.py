@@ -5,6 +5,8 @@ locked (flock), so the kernel gives it up when the holder dies, however it dies,
 file. Tickets are numbered: only the first that waits is admitted, so none waits for ever. The ledger itself is read
 and written under one more lock, held for milliseconds.
 
+A machine at rest, which somebody looks at or which waits for a watchdog, counts with its memory alone.
+
 Farms with different caches do not see each other's tickets, but they do see the memory that is really used.
 """
 

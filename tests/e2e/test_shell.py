@@ -1,5 +1,6 @@
 """A user in a guest: in a terminal, through a pipe, beside a run that keeps what failed, and by gdb."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,9 @@ from tempfile import TemporaryDirectory
 import pexpect
 import pytest
 
+from farm.enter import FILE
 from farm.evidence.elf import vmcoreinfo
+from farm.host.workdir import Workdir
 from tests.e2e.leftovers import bearers
 from tests.unit.host.owners import eventually
 
@@ -66,6 +69,12 @@ def farm(tmp_path, environment, *argv, **more):
                           timeout=300, **more)
 
 
+def places_of(qemu):
+    """What the ledger of admissions holds for a QEMU."""
+    ledger = Workdir.default().directory("admission", os.uname().nodename)
+    return [ticket for path in ledger.glob("*.ticket") if (ticket := json.loads(path.read_text()))["vm"] == qemu]
+
+
 def test_a_session_in_a_terminal(tmp_path, environment, bzimage):
     child = pexpect.spawn(
         FARM[0], [*FARM[1:], "shell", "--stack=data / crypt", f"--kernel-image={bzimage}"], cwd=str(tmp_path),
@@ -92,6 +101,10 @@ def test_a_kept_guest_is_entered_and_let_go(tmp_path, environment, kept):
     child, said = kept("--keep-on-failure")
     assert "kept after: WARNING" in said
     run = re.search(r"farm shell --attach (\S+)", said)[1]
+    # Its CPU is there for others, its memory is not.
+    (place,) = places_of(json.loads(next(tmp_path.glob(f"runs/*/*/{FILE}")).read_text())["qemu"])
+    assert (place["cpus"], place["admitted"]) == (0, True)
+    assert place["memory_mib"] > 512
     entered = farm(tmp_path, environment, "shell", "--attach", run, input="dmesg | grep -c lkdtm; exit 3\n")
     assert entered.returncode == 3, entered.stderr
     assert int(entered.stdout) > 0
