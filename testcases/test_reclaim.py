@@ -19,8 +19,8 @@ for (my $at = 0; $at < $ARGV[1]; $at += 4096) {
   syscall(221, fileno(FILE), 0, 0, 4) == 0 or die;
 }
 """
-# $1: the program; $2: seconds; $3: its file. Prints how many tasks were killed for the group's limit. All else is
-# outside of the group, what timeout and perl are read from included, or a fault on that would meet the limit first.
+# $1: the program; $2: seconds; $3: its file. Prints how many tasks were killed for the group's limit, and how often it
+# was a page to be written that met it. All else is outside of the group, what timeout and perl are read from included.
 LIMITED = r"""
 group=/sys/fs/cgroup/full
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && echo 16M >$group/memory.max || exit 1
@@ -28,6 +28,8 @@ echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group && echo 16M 
 perl -e "$1" "$3" 65536 || exit 1
 timeout -s KILL "$2" bash -c 'echo $$ >$1/cgroup.procs && exec perl -e "$2" "$3" $((64 << 20))' bash $group "$1" "$3"
 sed -n 's/^oom_kill //p' $group/memory.events
+dmesg | grep -c 'invoked oom-killer: gfp_mask=.*__GFP_WRITE'
+exit 0
 """
 
 
@@ -37,8 +39,10 @@ sed -n 's/^oom_kill //p' $group/memory.events
 def test_who_writes_beyond_its_limit_is_killed(target, stack):
     """Also in the midst of a file system: it does not try for ever (mm/oom_kill.c, out_of_memory; GFP_NOFS)."""
     seconds = f"{target.pace.seconds(8):.0f}"
-    killed = target.run(["bash", "-c", LIMITED, "bash", FULL, seconds, f"{stack.mountpoint}/file"]).stdout
-    assert int(killed), "a task whose group has no memory left still waits for some"
+    said = target.run(["bash", "-c", LIMITED, "bash", FULL, seconds, f"{stack.mountpoint}/file"]).stdout
+    killed, by_writing = map(int, said.split())
+    assert killed, "a task whose group has no memory left still waits for some"
+    assert by_writing, "nothing was asked: something else than a write met the limit"
 
 
 # $1: the mount point. Prints the bytes of names that are not there, before and after they had to go.
