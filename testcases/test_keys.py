@@ -72,13 +72,18 @@ LIVES = {
 }
 
 
+def run_saying(target, script):
+    """Run a script with the words of SAYING, in a session of its own."""
+    done = target.run(["keyctl", "session", "-", "bash", "-c", SAYING + script], check=False)
+    assert done.status == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
 def test_what_becomes_of_a_key(target, life):
     """Documentation/security/keys/core.rst; security/keys/key.c, keyring.c, gc.c."""
     made = "outer=$(keyctl newring farm @s) ring=$outer\nkey=$(keyctl add user short payload $ring)\n"
     made += 'grep -q " short: " /proc/keys\n'
-    done = target.run(["keyctl", "session", "-", "bash", "-c", SAYING + made + life], check=False)
-    assert done.status == 0, done.stdout + done.stderr
+    run_saying(target, made + life)
 
 
 # The helper says first that its key is good for three seconds, and makes it then.
@@ -95,8 +100,7 @@ soon refused "Key has expired" keyctl print $(keyctl request2 user hurried:1 cal
 
 def test_a_helper_says_how_long_its_key_is_good(target):
     """Before the key has any content, which must not make it last for ever (key.c, __key_instantiate_and_link)."""
-    done = target.run(["keyctl", "session", "-", "bash", "-c", SAYING + HURRIED], check=False)
-    assert done.status == 0, done.stdout + done.stderr
+    run_saying(target, HURRIED)
 
 
 # Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).

@@ -6,7 +6,7 @@ from farm.repro.experience import Bug, Experience, bug, experience, read_about
 from farm.repro.patchtext import Changes
 from farm.repro.ranking import rank
 from farm.repro.understanding import understand
-from farm.results.reached import Reached, load
+from farm.results.reached import Reached, load, without_parameters
 
 STORE = Changes(("mm/zswap.c",), ("zswap_store",))
 NEAR = Changes(("mm/zswap.c",), ("zswap_load",))
@@ -80,7 +80,7 @@ def test_a_testcase_is_about_what_stands_above_and_in_it(tmp_path):
 def test_what_notices_mutants_was_measured():
     """`farm reach` and its kernel without kprobes skip the one that counts by those."""
     measured = load().functions
-    names = {name for one in measured for name in (one, one.partition("[")[0])}
+    names = {name for one in measured for name in (one, without_parameters(one))}
     assert {one.testcase for one in load_mutants()} - names <= {"test_bio_integrity.py::test_verified_once[linear]"}
 
 
@@ -93,6 +93,6 @@ def test_mutants_lead_to_the_testcases_that_notice_them():
     for one, diff in asked:
         report = understand(diff, reached.known)
         others = Experience(report.changes, about, [other for other in bugs if other.name != one.name])
-        proposed = [each.testcase.partition("[")[0] for each in rank(report, reached, known=others)[:FIRST]]
-        found += one.testcase.partition("[")[0] in proposed
+        proposed = [without_parameters(each.testcase) for each in rank(report, reached, known=others)[:FIRST]]
+        found += without_parameters(one.testcase) in proposed
     assert found > 0.4 * len(asked), f"{found} of {len(asked)}"
