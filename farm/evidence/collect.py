@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farm.deadline import Deadline
 from farm.errors import HangError
-from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, SYSRQ_KEYS
+from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, STATUS, SYSRQ_KEYS
 from farm.guest.patient import Patient
 from farm.guest.shell import MOST_BYTES, ConnectionLostError, cut
 
@@ -27,7 +27,8 @@ QEMU_PART = 0.6
 QEMU_SECONDS = 5.0
 SSH_SECONDS = 8.0
 SYSRQ_SECONDS = 8.0
-# The answer to a sysrq key begins within the first and is over when the console has been quiet for the second.
+# The answer to a sysrq key begins within the first and is over when the console has been quiet for the second. A kernel
+# that was silent once is waited for no longer than that: if it answers late, the console's log has it.
 BEGIN_SECONDS = 2.0
 QUIET_SECONDS = 0.5
 _POLL_SECONDS = 0.1
@@ -35,6 +36,10 @@ _POLL_SECONDS = 0.1
 # After it, suppress_printk keeps every sysrq answer from the console and nothing is scheduled (kernel/panic.c, panic).
 _PANICKED = re.compile(rb"^(?:\[[^\]\n]*\])* ?---\[ end Kernel panic - ", re.MULTILINE)
 _PANIC_BYTES = 1 << 14
+# How QEMU calls a guest whose CPUs it does not run: after a reset or a shutdown that it was told not to follow, or for
+# `stop`.
+_PAUSED = "VM status: paused"
+_MUTE = "the kernel did not answer\n"
 _PANIC = "the kernel had panicked, and neither prints nor runs anything"
 # Characters of one file; a longer answer loses its middle.
 MOST_CHARACTERS = 1 << 20
@@ -52,12 +57,18 @@ class _Source:
         # Asked before each question: why there is no use in it, "" while there is.
         self.useless: Callable[[], str] = lambda: ""
 
-    def keep(self, name: str, item: Callable[[Deadline], str], seconds: float) -> None:
-        """Write one answer, or why there is none."""
-        self.keep_all([name], lambda deadline, answers: answers.update({name: item(deadline)}), seconds)
+    def keep(self, name: str, item: Callable[[Deadline], str], seconds: float) -> str:
+        """Write one answer, or why there is none. Returns the answer, "" when there is none."""
+        return self.keep_all(
+            [name], lambda deadline, answers: answers.update({name: item(deadline)}), seconds).get(name, "")
 
-    def keep_all(self, names: Iterable[str], item: Callable[[Deadline, dict[str, str]], None], seconds: float) -> None:
-        """Write what the item has put among the answers, also before it failed, and of each other name why not."""
+    def keep_all(
+        self, names: Iterable[str], item: Callable[[Deadline, dict[str, str]], None], seconds: float
+    ) -> dict[str, str]:
+        """Write what the item has put among the answers, also before it failed, and of each other name why not.
+
+        Returns the answers.
+        """
         if not self._silent and self._total.expired:
             self._silent = f"the {self._total.seconds:.0f} s for asking the guest had passed"
         self._silent = self._silent or self.useless()
@@ -73,6 +84,7 @@ class _Source:
                 self._answers += 1
         for name in names:
             write(self._directory / name, answers.get(name) or (f"not collected: {why}\n" if why else "(nothing)\n"))
+        return answers
 
     def _failed(self, error: Exception, seconds: float) -> str:
         """Why there is no answer. Who has never answered, or fails a second time, is given up."""
@@ -88,13 +100,17 @@ def collect(target: Patient, directory: Path, console_log: Path, total: Deadline
     directory.mkdir(exist_ok=True)
     guest = total.at_most(GUEST_SECONDS)
     qemu, ssh = _Source(directory, guest.at_most(guest.seconds * QEMU_PART)), _Source(directory, guest)
-    for name, query in QEMU_QUERIES.items():
-        qemu.keep(name, partial(target.human_monitor, query), QEMU_SECONDS)
+    told = {name: qemu.keep(name, partial(target.human_monitor, query), QEMU_SECONDS)
+            for name, query in QEMU_QUERIES.items()}
+    paused = f"its CPUs stand still ({told[STATUS].strip()})" if told[STATUS].startswith(_PAUSED) else ""
     # Asked again and again: a panic takes its time after the oops that we came for.
-    qemu.useless = ssh.useless = lambda: _PANIC if panicked(console_log) else ""
+    qemu.useless = ssh.useless = lambda: paused or (_PANIC if panicked(console_log) else "")
     # Before ssh, which a guest under load may answer so slowly that no time is left.
+    wait = BEGIN_SECONDS
     for key in SYSRQ_KEYS:
-        qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log), SYSRQ_SECONDS)
+        said = qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log, wait), SYSRQ_SECONDS)
+        if said == _MUTE:
+            wait = QUIET_SECONDS
     for name, script in SCRIPTS.items():
         ssh.keep(name, partial(_ask, target, script), SSH_SECONDS)
     ssh.keep_all(FILES, partial(_read, target), SSH_SECONDS)
@@ -151,16 +167,16 @@ def _read(target: Patient, deadline: Deadline, answers: dict[str, str]) -> None:
         answers.update(contents(said.decode(errors="replace"), errors))
 
 
-def _press(target: Patient, key: str, console_log: Path, deadline: Deadline) -> str:
-    """Returns what the console says to a sysrq key."""
+def _press(target: Patient, key: str, console_log: Path, wait: float, deadline: Deadline) -> str:
+    """Returns what the console says to a sysrq key, when it begins to within `wait` seconds."""
     begin = end = console_log.stat().st_size
     target.sysrq(key, deadline)
-    first, quiet = deadline.at_most(BEGIN_SECONDS), deadline.at_most(QUIET_SECONDS)
+    first, quiet = deadline.at_most(wait), deadline.at_most(QUIET_SECONDS)
     while deadline.sleep(_POLL_SECONDS) and not (quiet if end > begin else first).expired:
         if (size := console_log.stat().st_size) > end:
             end, quiet = size, deadline.at_most(QUIET_SECONDS)
     if end == begin:
-        return "the kernel did not answer\n"
+        return _MUTE
     with console_log.open("rb") as log:
         log.seek(begin)
         return log.read(min(end - begin, MOST_CHARACTERS)).decode(errors="replace")

@@ -16,8 +16,12 @@ def _each(*patterns: str) -> str:
 _MARK = "/proc/sys/kernel/random/boot_id"
 _QUEUE = "/sys/kernel/debug/block/*"
 
+# Which of QEMU's answers tells whether the guest runs at all.
+STATUS = "status.txt"
+
 # File name -> monitor command (HMP), answered by QEMU itself even when the guest is dead.
 QEMU_QUERIES: Mapping[str, str] = {
+    STATUS: "info status",
     "registers.txt": "info registers -a",
     "block-devices.txt": "info block",
 }

@@ -25,10 +25,11 @@ echo 8 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
 def test_lkdtm(target, crash):
     target.run(f"{QUICK} echo {crash} >{CRASH} & sleep 300", check=False)
 
-# Another CPU than the one that stands still is there to tell of it.
+# Another CPU than the one that stands still is there to tell of it; beside that, it has nothing to do.
 @pytest.mark.machine(cpus=2)
 @pytest.mark.parametrize("crash", ["RCU_STALL", "WORKQUEUE_STALL"])
-def test_stall(target, crash):
+def test_stall(cell, target, crash):
+    cell.rest()
     target.run(f"{QUICK} echo {crash} >{CRASH} & sleep 300", check=False)
 
 @pytest.mark.namespace("data", size="64M")
@@ -51,8 +52,8 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def results(farm_run) -> dict[str, dict]:
-    """Two cells at a time, where a machine has one CPU."""
-    return farm_run(INNER, *DEBUG, "-n", "2")
+    """Several cells at a time, where a machine has one CPU."""
+    return farm_run(INNER, *DEBUG, "-n", "4")
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -1,7 +1,9 @@
 """Asking a guest that does not answer, and the scripts for one that does."""
 
 import subprocess
+from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,7 +11,7 @@ import pytest
 
 from farm.deadline import Deadline
 from farm.errors import HangError, InfrastructureError
-from farm.evidence.collect import _Source, collect, contents, panicked, without_empty, write
+from farm.evidence.collect import BEGIN_SECONDS, _Source, collect, contents, panicked, without_empty, write
 from farm.evidence.memory import memory
 from farm.evidence.questions import FILES, PATHS, QEMU_QUERIES, READ_FILES, SCRIPTS, SYSRQ_KEYS, _each
 from farm.guest.patient import Patient
@@ -85,6 +87,49 @@ def test_a_kernel_that_panicked_is_not_asked(tmp_path: Path, stamp: bytes) -> No
     assert (tmp_path / "evidence/registers.txt").read_text() == "answer"
     for name in ("sysrq-w.txt", "sysrq-t.txt", "dmesg.txt", "block.txt"):
         assert "the kernel had panicked" in (tmp_path / "evidence" / name).read_text()
+
+
+def test_a_guest_whose_cpus_stand_still_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Deaf, "human_monitor", lambda *_: "VM status: paused (shutdown)\r\n")
+    (tmp_path / "console.log").write_text("")
+    collect(Deaf(None, None), tmp_path / "evidence", tmp_path / "console.log", Deadline(60))
+    for name in ("sysrq-w.txt", "dmesg.txt", "slabinfo.txt"):
+        said = (tmp_path / "evidence" / name).read_text()
+        assert said == "not collected: its CPUs stand still (VM status: paused (shutdown))\n"
+
+
+class Mute(Deaf):
+    """A kernel that answers no key but the last."""
+
+    def __init__(self, console: Path, clock: Callable[[], float]) -> None:
+        super().__init__(None, None)
+        self._console, self._clock, self.pressed = console, clock, list[float]()
+
+    def sysrq(self, key: str, deadline: Deadline) -> None:
+        self.pressed.append(self._clock())
+        if key == SYSRQ_KEYS[-1]:
+            self._console.write_text("[   12.345678] task:init\n")
+
+    def run(self, command: object, **_: object) -> NoReturn:
+        raise ConnectionLostError("gone")
+
+
+def test_a_kernel_that_was_silent_once_is_not_waited_for_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr("farm.deadline.time.sleep", pass_time)
+    (tmp_path / "console.log").write_text("")
+    target = Mute(tmp_path / "console.log", lambda: now[0])
+    collect(target, tmp_path / "evidence", tmp_path / "console.log", Deadline(60, clock=lambda: now[0]))
+    first, *others = [round(after - before, 1) for before, after in pairwise(target.pressed)]
+    assert first >= BEGIN_SECONDS > 2 * max(others)
+    assert (tmp_path / f"evidence/sysrq-{SYSRQ_KEYS[1]}.txt").read_text() == "the kernel did not answer\n"
+    assert "task:init" in (tmp_path / f"evidence/sysrq-{SYSRQ_KEYS[-1]}.txt").read_text()
 
 
 class Panicking(Deaf):
