@@ -84,14 +84,17 @@ def test_zones_that_were_begun_are_gone_on_with(target, stack):
 
 
 KEY = "0123456789abcdef" * 4
-# $1: the disk; $2: what the first four of its zones become. The fifth is another's.
+# $1: the disk; $2: what the first four of its zones become, of which one is begun and one full. The fifth is another's.
 RESET = r"""
 set -e -o pipefail
 dmsetup create part --table "0 131072 $2"
 dd if=/dev/urandom of="$1" bs=64K seek=1024 count=4 iflag=fullblock oflag=direct status=none
 before=$(dd if="$1" bs=64K skip=1024 count=4 iflag=direct status=none | sha256sum)
 for round in 1 2; do  # what is not reset, cannot be written from its beginning again
-  dd if=/dev/zero of=/dev/mapper/part bs=64K count=4 oflag=direct status=none
+  for zone in 0 1; do
+    dd if=/dev/zero of=/dev/mapper/part bs=64K seek=$((zone * 256)) count=4 oflag=direct status=none
+  done
+  blkzone finish --offset 32768 --length 32768 /dev/mapper/part
   blkzone reset /dev/mapper/part
 done
 after=$(dd if="$1" bs=64K skip=1024 count=4 iflag=direct status=none | sha256sum)
@@ -108,3 +111,24 @@ def test_zones_of_others_are_not_reset(target, table):
     """One command resets all zones of a disk, and those of a part of it need one each (drivers/md/dm-zone.c)."""
     disk = target.block_device("zoned")
     target.run(["bash", "-c", RESET, "bash", disk, table.format(disk=disk)])
+
+
+# $1: the device, which is never closed: that would forget all that is known of its content.
+REMEMBERED = r"""
+set -e -o pipefail
+exec {open}<"$1"
+head -c 256K /dev/urandom >/tmp/before
+dd if=/tmp/before of="$1" bs=64K oflag=direct conv=notrunc status=none
+dd if="$1" bs=64K count=4 status=none | cmp - /tmp/before
+blkzone reset --offset 0 --length 32768 "$1"
+cmp <(dd if="$1" bs=64K count=4 status=none) <(dd if="$1" bs=64K count=4 iflag=direct status=none)
+"""
+
+
+@pytest.mark.namespace("zoned", block=4096, zone="16M")
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack(f"zoned / {text}"), id=text.partition(":")[0])
+    for text in ("linear:offset=32768", "crypt:sector_size=4096")])
+def test_what_a_zone_held_is_forgotten_with_it(target, stack):
+    """Whoever reads it afterwards gets nothing from the page cache (block/blk-zoned.c, blkdev_truncate_zone_range)."""
+    target.run(["bash", "-c", REMEMBERED, "bash", stack.device])

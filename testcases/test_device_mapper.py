@@ -135,6 +135,35 @@ def test_a_mirror_reads_from_its_other_half(target):
     target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
 
 
+# $1: sectors of a region; $2: the disk. One half has a place that cannot be written to, in the midst of a region which
+# is copied by parts (drivers/md/dm-kcopyd.c, SPLIT_COUNT). Prints the mirror's status when all regions were tried.
+RESYNC = f"""
+set -e
+dmsetup create leg0 --table "0 {HALF} linear $2 0"
+printf '%s\n' "0 8192 linear $2 {HALF}" "8192 8 error" "8200 $(({HALF} - 8200)) linear $2 $(({HALF} + 8200))" |
+  dmsetup create leg1
+dmsetup create both --table \
+  "0 {HALF} mirror core 1 $1 2 /dev/mapper/leg0 0 /dev/mapper/leg1 0 1 handle_errors"
+wanted=$(({HALF} / $1 - 1))/$(({HALF} / $1))
+for ((tries = 100; tries; tries--)); do
+  ! dmsetup status both | grep -q " $wanted " || break; sleep 0.1
+done
+dmsetup status both
+"""
+
+
+@plain
+@pytest.mark.tolerate("io-error")
+@pytest.mark.parametrize("region", [1024, 8192])
+def test_half_of_a_mirror_that_cannot_be_made_is_not_in_sync(target, region):
+    """An error of one part is an error of the whole copy (dm-kcopyd.c, segment_complete; recovery_complete)."""
+    status = target.run(["bash", "-c", RESYNC, "bash", str(region), target.block_device("data")]).stdout.split()
+    regions = HALF // region
+    assert status[6] == f"{regions - 1}/{regions}", f"of {regions} regions {status[6]} are said to be the same"
+    assert status[8][1] != "A", "half of the mirror could not be written to, and is said to be good"
+    target.run(["dmsetup", "remove", "both", "leg0", "leg1"])
+
+
 # $1: the half that takes no discards any more, after the mirror was told that both do.
 DISCARDED = r"""
 set -e -o pipefail
@@ -206,11 +235,46 @@ dd if=/dev/urandom of=/tmp/some bs=128K count=1 iflag=fullblock status=none &&
 COMPARED = 'dd if="$1" bs=128K count=1 skip=$2 iflag=direct,skip_bytes status=none | cmp - /tmp/some'
 
 
-@pytest.mark.namespace("data", size="64M", block=4096)
-@pytest.mark.stack("data / luks2:integrity=hmac-sha256")
+@pytest.mark.parametrize((), [
+    pytest.param(marks=[pytest.mark.namespace("data", size="64M", block=4096, **namespace), pytest.mark.stack(text)],
+                 id=name)
+    for name, namespace, text in (
+        ("border", {}, "data / luks2:integrity=hmac-sha256"), ("limit", {"ms": 64}, "data / integrity:mode=inline"))])
 def test_tags_are_split_with_their_data(target, stack):
-    """A bio with tags crosses a border of dm-integrity's: each part has its own tags (drivers/md/dm.c, alloc_tio)."""
+    """A bio with tags is cut, and each part has its own tags.
+
+    At a border of dm-integrity's (drivers/md/dm.c, alloc_tio), or where the disk takes no more at once, which is asked
+    when a device is made above it, and for each request again (linux/blk-integrity.h, rq_integrity_vec).
+    """
+    target.run(f"echo 64 >{stack.base.sysfs}/queue/max_sectors_kb")
     target.run(["bash", "-c", WRITE, "bash", stack.device, str(ACROSS)])
-    target.run(["bash", "-c", COMPARED, "bash", stack.device, str(ACROSS)])  # from the journal
+    target.run(["bash", "-c", COMPARED, "bash", stack.device, str(ACROSS)])  # where there is a journal, from that
     stack.reopen()
     target.run(["bash", "-c", COMPARED, "bash", stack.device, str(ACROSS)])
+
+
+# $1: the device. Prints how many huge pages dd got for its buffers, each of which is one piece of a bio: what is larger
+# than 256 pages comes that way alone.
+HUGE = r"""
+set -e -o pipefail
+pages() { sed -n 's/^thp_fault_alloc //p' /proc/vmstat; }
+before=$(pages)
+dd if=/dev/urandom of=/tmp/huge bs=8M count=1 iflag=fullblock status=none
+dd if=/tmp/huge of="$1" bs=8M iflag=fullblock oflag=direct conv=notrunc status=none
+dd if="$1" bs=8M count=1 iflag=direct,fullblock status=none | cmp - /tmp/huge
+echo $(($(pages) - before))
+"""
+
+
+@pytest.mark.parametrize((), [
+    pytest.param(marks=[pytest.mark.namespace("data", size="64M", **namespace), pytest.mark.stack(f"data / {text}")],
+                 id=name)
+    for name, namespace, text in (
+        ("linear", {}, "linear:offset=8"), ("crypt", {}, "crypt"),
+        ("inline", {}, "crypt:cryptd,no_read_workqueue,no_write_workqueue"),
+        ("zoned", {"block": 4096, "zone": "16M"}, "crypt:sector_size=4096"), ("integrity", {}, "integrity"),
+        ("tags", {"block": 4096}, "luks2:integrity=hmac-sha256"), ("mirror", {}, "mirror"))])
+def test_as_much_as_there_is_at_once(target, stack):
+    """What is larger than a target takes is split, and nothing needs more pages than a bio has (bio.c, biovec_slab)."""
+    pages = int(target.run(["bash", "-c", HUGE, "bash", stack.device]).stdout)
+    assert pages, "there was no huge page: no bio was large"

@@ -22,10 +22,12 @@ mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/secur
 """
 # The HMAC's key is encrypted by one that the user knows (Documentation/security/keys/trusted-encrypted.rst). IMA
 # appraises only what lies on the file system under test: the guest's own programs have no hashes.
-PREPARE = SECURITYFS + """
+KEY = SECURITYFS + """
 keyctl add user kmk "$(head -c 32 /dev/urandom | base64)" @u &&
-  keyctl add encrypted evm-key "new user:kmk 64" @u && echo 1 >/sys/kernel/security/evm &&
-  echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
+  keyctl add encrypted evm-key "new user:kmk 64" @u && echo 1 >/sys/kernel/security/evm || exit 1
+"""
+PREPARE = KEY + """
+echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
 """
 MEASURE = SECURITYFS + """
 echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
@@ -87,6 +89,12 @@ def prepared(stacks, target):
 def protected(prepared):
     """The file system on `data`, with EVM and IMA at work."""
     return prepared(PREPARE)
+
+
+@pytest.fixture
+def keyed(prepared):
+    """The file system on `data`, with EVM at work and IMA not."""
+    return prepared(KEY)
 
 
 @pytest.fixture
@@ -247,6 +255,33 @@ def test_what_changes_gets_a_new_hmac(protected, target):
         forged = target.run(["setfattr", "-n", "security.evm", *value, path], check=False).status == 0
         assert not forged, "an HMAC could be written that the kernel did not make"
     target.run(["cat", path])
+
+
+# $1: a file that is not there. It is opened again while it is new, as somebody else would.
+STILL_NEW = """
+exec {new}>"$1" && echo content >&$new && chmod 600 "$1" && cat "$1" >/dev/null && exec {new}>&- && cat "$1"
+"""
+
+
+@FILESYSTEMS
+def test_a_new_file_whose_mode_changes_is_new(protected, target, attributes):
+    """It needs no hash until it is closed, and gets one then (ima_main.c, process_measurement, IMA_NEW_FILE)."""
+    path = f"{protected.mountpoint}/new"
+    target.run(["bash", "-c", STILL_NEW, "bash", path])
+    assert "security.ima=" in attributes(path)
+
+
+@pytest.mark.stack("data / ext4")
+@pytest.mark.usefixtures("keyed")
+def test_an_hmac_of_nothing_goes(target, attributes):
+    """With the last attribute that it covers: it would be good again for whoever brings that back on the disk.
+
+    evm_crypto.c, evm_update_evmxattr. In a tmpfs: elsewhere a file that has no attribute gets none (evm_protect_xattr).
+    """
+    target.run(f"echo content >/tmp/file && {CAPABLE} /tmp/file")
+    assert "security.evm=" in attributes("/tmp/file")
+    target.run(["setfattr", "-x", "security.capability", "/tmp/file"])
+    assert "security." not in attributes("/tmp/file")
 
 
 @pytest.mark.stack("data / ext4")

@@ -103,6 +103,46 @@ def test_a_helper_says_how_long_its_key_is_good(target):
     run_saying(target, HURRIED)
 
 
+# The helper leaves somebody behind who has its authority to make the key (request-key assumes it).
+LEFT_BEHIND = """
+echo 'create user left:* * /tmp/left %k %S' >/etc/request-key.d/left.conf
+cat >/tmp/left <<'EOF'
+#!/bin/sh
+sleep 60 >/dev/null 2>&1 &
+keyctl instantiate $1 payload $2
+EOF
+chmod +x /tmp/left
+[ "$(keyctl print $(keyctl request2 user left:1 callout @s))" = payload ]
+grep ' .request_' /proc/keys
+"""
+
+
+def test_an_authority_that_is_used_up_is_listed(target):
+    """It says nothing more of the key that it was for (security/keys/request_key_auth.c, request_key_auth_describe)."""
+    run_saying(target, LEFT_BEHIND)
+
+
+# Two move keys between two keyrings, one there and the other back: KEYCTL_MOVE by the numbers of x86-64's calls.
+MOVED = r"""
+sub add { my ($type, $name, $payload, $ring) = @_; syscall(248, $type, $name, $payload, length($payload), $ring) }
+my ($one, $other) = map { add("keyring", $_, "", -3) } "one", "other";
+my $key = add("user", "moved", "payload", $one);
+die "$!" if $one < 0 || $other < 0 || $key < 0;
+my ($moved, $child) = (0, fork());
+for (1 .. $ARGV[0]) { $moved++ if syscall(250, 30, $key, $child ? $one : $other, $child ? $other : $one, 0) == 0 }
+exit($moved == 0) unless $child;
+waitpid($child, 0);
+exit($? || $moved == 0);
+"""
+
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.usefixtures("second_cpu")
+def test_keys_move_both_ways(target):
+    """Two keyrings are locked in one order, whichever a key leaves (security/keys/keyring.c, __key_move_lock)."""
+    target.run(["keyctl", "session", "-", "perl", "-e", MOVED, "50000"])
+
+
 # Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
 ONE_FOR_ALL = """
 asked=

@@ -92,6 +92,7 @@ REFUSED = {
     "cipher": f"crypt capi:xts(nosuch)-plain64 {KEY} 0 {{disk}} 0",
     "authenticated cipher": f"crypt capi:gcm(nosuch)-random {KEY} 0 {{disk}} 0 1 integrity:28:aead",
     "code": f"crypt capi:authenc(hmac(nosuch),cbc(aes))-plain64 {KEY * 2} 0 {{disk}} 0 1 integrity:32:aead",
+    "key of the code": f"crypt capi:authenc(hmac(sha256),cbc(aes))-plain64 {KEY[:32]} 0 {{disk}} 0 1 integrity:32:aead",
     "tags beneath": f"crypt capi:gcm(aes)-random {KEY} 0 {{disk}} 0 1 integrity:28:aead",
     "vector": f"crypt aes-cbc-nosuch {KEY} 0 {{disk}} 0",
     "hash of the vector": f"crypt aes-cbc-essiv:nosuch {KEY} 0 {{disk}} 0",

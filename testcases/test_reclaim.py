@@ -97,3 +97,91 @@ def test_swapoff_leaves_other_disks_alone(target):
     before, after = map(int, target.run(["bash", "-c", TWO, "bash", *disks]).stdout.split())
     assert before, "nothing is on the second disk"
     assert after > before * 3 / 4, f"of {before} KiB on another disk {before - after} were read"
+
+
+# $1: a file system. Prints what is behind the area that mkswap knew of, before and after it was in use, and how large
+# it is said to be. The page right behind it may be lost in part where the file does not begin at a page of the disk
+# (docs/found.md).
+LONGER = r"""
+set -e -o pipefail
+group=/sys/fs/cgroup/swapped
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+file=$1/swap
+head -c 8M /dev/zero >$file; chmod 600 $file; mkswap $file >/dev/null
+head -c 24M /dev/urandom >>$file; sync
+behind() { dd if=$file bs=4K skip=2049 iflag=direct status=none | sha256sum; }
+behind
+swapon $file
+awk -v file=$file '$1 == file { print $3 }' /proc/swaps
+(echo $BASHPID >$group/cgroup.procs; exec head -c 20M /dev/urandom >/tmp/swapped)
+for tries in {1..20}; do echo 20M >$group/memory.reclaim || true; done 2>/dev/null
+rm /tmp/swapped
+swapoff $file
+behind
+"""
+
+
+@data
+@FILESYSTEMS
+def test_a_swap_file_is_as_large_as_it_says(target, stack):
+    """In its header, and what comes behind is somebody else's (fs/iomap/swapfile.c, iomap_swapfile_add_extent)."""
+    before, kib, after = target.run(["bash", "-c", LONGER, "bash", stack.mountpoint]).stdout.replace("-", "").split()
+    assert int(kib) < 8192, f"{kib} KiB are swapped to, and mkswap knew of 8192"
+    assert after == before, "what lies behind the area was written to"
+
+
+# $1: the disk. What should leave memory cannot, and is there in the end.
+UNWRITABLE = r"""
+set -e
+group=/sys/fs/cgroup/swapped
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+size=$(blockdev --getsz "$1")
+dmsetup create failing --table "0 $size linear $1 0"
+mkswap /dev/mapper/failing >/dev/null; swapon /dev/mapper/failing
+(echo $BASHPID >$group/cgroup.procs; exec head -c 8M /dev/urandom >/tmp/swapped)
+before=$(sha256sum </tmp/swapped)
+dmsetup reload failing --table "0 $size error"; dmsetup resume failing
+for tries in {1..10}; do echo 8M >$group/memory.reclaim || true; sleep 0.1; done 2>/dev/null
+dmesg | grep -q 'Write-error on swap-device'
+[ "$before" = "$(sha256sum </tmp/swapped)" ]
+"""
+
+
+@pytest.mark.namespace("swap", size="64M")
+@pytest.mark.tolerate("io-error")
+def test_what_could_not_be_swapped_out_is_kept(target):
+    """It is dirty again, so that nobody takes it for written (mm/page_io.c, __end_swap_bio_write)."""
+    target.run(["bash", "-c", UNWRITABLE, "bash", target.block_device("swap")])
+
+
+# Memory of a program beside a file in the page cache. Prints the bytes of the former that left, for each of two wishes.
+WISHES = r"""
+set -e
+group=/sys/fs/cgroup/wishes
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+echo "0 swappiness=0" >$group/memory.reclaim || exit 77
+cd /tmp; mkfifo in out
+(echo $BASHPID >$group/cgroup.procs; exec dd if=in of=out bs=16M iflag=fullblock status=none) &
+exec {in}>in {out}<out
+head -c 12M /dev/urandom >&$in
+sleep 1
+for swappiness in 0 200; do
+  for tries in {1..10}; do echo "8M swappiness=$swappiness" >$group/memory.reclaim || true; done 2>/dev/null
+  cat $group/memory.swap.current
+done
+kill $!
+"""
+
+
+@pytest.mark.namespace("swap", size="64M")
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_whoever_reclaims_says_what(target):
+    """Without swappiness nothing is swapped, and with 200 of it little else is (mm/vmscan.c, sc_swappiness)."""
+    done = target.run(["bash", "-c", WISHES], check=False)
+    if done.status == 77:
+        pytest.skip("memory.reclaim of this kernel takes no wishes (before 6.9)")
+    assert done.status == 0, done.stderr
+    without, with_it = map(int, done.stdout.split())
+    assert not without, f"{without} bytes were swapped out, and none should have been"
+    assert with_it, "nothing was swapped out, and all could have been"

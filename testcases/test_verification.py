@@ -74,6 +74,8 @@ STACKS = {
     "bitmap-crc32c": ({"block": 4096}, "data / integrity:mode=bitmap", INTEGRITY),
     "bitmap-hmac": ({}, "data / integrity:mode=bitmap,hash=hmac-sha256", once(INTEGRITY)),
     "direct-crc32c": ({}, "data / integrity:mode=direct", INTEGRITY),
+    # What does not match is read once more, block by block, and those of the disk are larger (integrity_recheck).
+    "direct-small": ({"block": 4096}, "data / integrity:mode=direct,sector_size=512", once(INTEGRITY)),
     "direct-hmac": ({}, "data / integrity:mode=direct,hash=hmac-sha256", once(INTEGRITY)),
     "inline-crc32c": ({"block": 4096, "ms": 64}, "data / integrity:mode=inline", once(INTEGRITY)),
     "integrity-on-pi1": ({"pi": 1, "ms": 8}, "data / partition:start=2049 / integrity:mode=direct", once(OVER_PI)),

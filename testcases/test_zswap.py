@@ -260,6 +260,41 @@ def test_compressed_pages_are_moved(target):
     assert stored, "nothing was in zswap when memory was compacted"
 
 
+# Prints the pages that zsmalloc says it has, while something is in zswap and afterwards, in both of its books.
+COUNTED = """
+group=/sys/fs/cgroup/counted
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group || exit 1
+cd /sys/module/zswap/parameters && echo zsmalloc >zpool && echo zstd >compressor && cd /tmp || exit 1
+said() {
+  echo 1 >/proc/sys/vm/stat_refresh
+  sed -n 's/^nr_zspages //p' /proc/vmstat
+  size=/sys/kernel/debug/zswap/pool_total_size
+  echo $(($(cat $size) >> 12))
+}
+head -c 8M /dev/urandom | xxd -p >text || exit 1
+for round in 1 2; do
+  (echo $BASHPID >$group/cgroup.procs && exec cat text >stored) || exit 1
+  for tries in {1..10}; do echo 16M >$group/memory.reclaim; done 2>/dev/null
+  said
+  rm stored
+  said
+done
+"""
+
+
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("stack")
+def test_compressed_pages_are_counted(target):
+    """Those that are freed are counted no more (mm/zsmalloc.c, __free_zspage), whoever is asked."""
+    target.run(ON)
+    said = target.run(["bash", "-c", COUNTED]).stdout.split()
+    full, empty = [list(map(int, said[at:at + 2])) for at in (0, 4)], [list(map(int, said[at:at + 2])) for at in (2, 6)]
+    for pages, pool in full:
+        assert pages == pool > 1000, f"{pages} pages are counted, and the pool has {pool}"
+    for pages, pool in empty:
+        assert pages == pool < 100, f"{pages} pages are counted, and the pool has {pool}"
+
+
 # All that is refused stays in memory: the group above has no room in zswap, and may not use the disk.
 LIMITED = """
 cd /sys/fs/cgroup && echo +memory >cgroup.subtree_control && mkdir limited && cd limited &&
