@@ -95,6 +95,15 @@ def test_protection_information(stack, fio, payloads, sizes):
         fio(stack, verify_only=True, **sizes)
 
 
+@type1_512
+@pytest.mark.stack("data / linear:offset=2056")
+def test_large_neighbours_keep_their_protection(stack, fio):
+    """Nothing but the disk's limit keeps bios apart whose payloads are whole pages (blk_integrity_merge_bio)."""
+    neighbours = {"bs": "256K", "iodepth": 8, "batch": 8}
+    fio(stack, rw="write", **neighbours)
+    fio(stack, verify_only=True, **neighbours)
+
+
 @pytest.mark.parametrize((), [
     pytest.param(marks=[type1_512, pytest.mark.stack("data / linear:offset=2057")], id="512"),
     pytest.param(marks=[type1_4096, pytest.mark.stack("data / linear:offset=2056")], id="4096"),

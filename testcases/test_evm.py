@@ -104,6 +104,16 @@ def measured(prepared):
 
 
 @pytest.fixture
+def old_hooks(target):
+    """`old_hooks(symbol, effect)`: skips where IMA is called by itself, beside the hooks of security modules."""
+    def skip(symbol, effect):
+        if target.run(f"grep -q ' {symbol}$' /proc/kallsyms", check=False).status:
+            pytest.skip(f"IMA is no security module in this kernel (before 6.9), {effect} (docs/found.md)")
+
+    return skip
+
+
+@pytest.fixture
 def storm(target, background):
     """`with storm(directory):` attributes change and keys are requested; the keys are gone soon after the block."""
     def keys(most):  # a worker frees them, after their last user (security/keys/gc.c)
@@ -264,8 +274,9 @@ exec {new}>"$1" && echo content >&$new && chmod 600 "$1" && cat "$1" >/dev/null 
 
 
 @FILESYSTEMS
-def test_a_new_file_whose_mode_changes_is_new(protected, target, attributes):
+def test_a_new_file_whose_mode_changes_is_new(protected, target, attributes, old_hooks):
     """It needs no hash until it is closed, and gets one then (ima_main.c, process_measurement, IMA_NEW_FILE)."""
+    old_hooks("security_inode_post_setattr", "and forgets that a file is new when its mode changes")
     path = f"{protected.mountpoint}/new"
     target.run(["bash", "-c", STILL_NEW, "bash", path])
     assert "security.ima=" in attributes(path)
@@ -310,11 +321,9 @@ def test_notices_content_that_was_given_its_hash(offline, target, protected):
 
 
 @pytest.mark.stack("data / xfs")
-def test_a_file_that_gets_its_name_later_can_be_read(protected, target):
+def test_a_file_that_gets_its_name_later_can_be_read(protected, target, old_hooks):
     """IMA hashes a file of O_TMPFILE when it is closed, too (fs/namei.c, vfs_tmpfile; ima_post_create_tmpfile)."""
-    if target.run("grep -q ' security_inode_post_create_tmpfile$' /proc/kallsyms", check=False).status:
-        pytest.skip("IMA hooks into O_TMPFILE by itself in this kernel (before 6.9), and forgets such files in some "
-                    "boots (docs/found.md)")
+    old_hooks("security_inode_post_create_tmpfile", "and forgets some files of O_TMPFILE")
     path = f"{protected.mountpoint}/named"
     target.run(["xfs_io", "-T", "-c", "pwrite -q 0 4k", "-c", f"flink {path}", protected.mountpoint])
     target.run(["sha256sum", path])

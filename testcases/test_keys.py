@@ -154,12 +154,24 @@ NONE_FOR_ALL = """
 for number in 1 2 3 4; do keyctl request2 user debug:refused negate @s & done
 wait
 """
+# And for one whose helper fails, so that request-key neither makes nor refuses it (complete_request_key).
+NOBODY_FOR_ALL = """
+echo 'create user failing:* * /tmp/failing' >/etc/request-key.d/failing.conf
+printf '#!/bin/sh\\nsleep 1\\nexit 1\\n' >/tmp/failing && chmod +x /tmp/failing || exit 1
+for number in 1 2 3 4; do keyctl request2 user failing:1 x & done
+wait
+"""
 
 
 @pytest.mark.machine(cpus=2)
-@pytest.mark.parametrize("script", [pytest.param(ONE_FOR_ALL, id="made"), pytest.param(NONE_FOR_ALL, id="refused")])
+@pytest.mark.parametrize("script", [
+    pytest.param(ONE_FOR_ALL, id="made"), pytest.param(NONE_FOR_ALL, id="refused"),
+    pytest.param(NOBODY_FOR_ALL, id="failed")])
 def test_who_waits_for_a_key_is_woken(target, script):
-    """By whoever makes or refuses it. They sleep interruptibly, so that no watchdog of the kernel looks at them."""
+    """By whoever makes or refuses it, or fails to.
+
+    They sleep interruptibly, so that no watchdog of the kernel looks at them.
+    """
     # Each of them would make a session keyring of its own, and a key in that, if they had none together.
     together = ["timeout", f"{target.pace.seconds(5):.0f}", "keyctl", "session", "-", "bash", "-c"]
     for _ in range(3):

@@ -18,7 +18,8 @@ _KEPT = re.compile(
     r"_{0,2}(?:crypt|kcryptd|dm|dmreq|integrity|bio|blk|blkdev|bdev|t10|ext|skcipher|ahash|shash|aead|acomp|crypto|cryptd|aes|"
     r"aesni|xts|cbc|essiv|gcm|hmac|nvme|zswap|zs|swap|shrink|try|reclaim|kswapd|oom|writepage|xfs|xlog|ext4|jbd2|iomap|evm|"
     r"ima|key|request|construct|call|keyring|mirror|linear|raid|rh|cpuhp|cpu|takedown|submit|generic|map|zone|wb|mempool|"
-    r"vfs|user|add|should|scomp|deflate|lzo|lz4|zstd)_\w+|_?cpu_(?:up|down)", re.ASCII)
+    r"vfs|user|add|should|scomp|deflate|lzo|lz4|zstd|shmem|list_lru|mem_cgroup|memory|obj_cgroup|kcopyd|segment|sc|end|out|"
+    r"target)_\w+|_?cpu_(?:up|down)", re.ASCII)
 
 
 @dataclass
