@@ -28,7 +28,7 @@ QEMU_SECONDS = 5.0
 SSH_SECONDS = 8.0
 SYSRQ_SECONDS = 8.0
 # The answer to a sysrq key begins within the first and is over when the console has been quiet for the second. A kernel
-# that was silent once is waited for no longer than that: if it answers late, the console's log has it.
+# that was silent is waited for no longer than that at the next key: if it answers late, the console's log has it.
 BEGIN_SECONDS = 2.0
 QUIET_SECONDS = 0.5
 _POLL_SECONDS = 0.1
@@ -109,8 +109,7 @@ def collect(target: Patient, directory: Path, console_log: Path, total: Deadline
     wait = BEGIN_SECONDS
     for key in SYSRQ_KEYS:
         said = qemu.keep(f"sysrq-{key}.txt", partial(_press, target, key, console_log, wait), SYSRQ_SECONDS)
-        if said == _MUTE:
-            wait = QUIET_SECONDS
+        wait = QUIET_SECONDS if said == _MUTE else BEGIN_SECONDS
     for name, script in SCRIPTS.items():
         ssh.keep(name, partial(_ask, target, script), SSH_SECONDS)
     ssh.keep_all(FILES, partial(_read, target), SSH_SECONDS)
