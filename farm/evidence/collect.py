@@ -36,11 +36,11 @@ _POLL_SECONDS = 0.1
 # After it, suppress_printk keeps every sysrq answer from the console and nothing is scheduled (kernel/panic.c, panic).
 _PANICKED = re.compile(rb"^(?:\[[^\]\n]*\])* ?---\[ end Kernel panic - ", re.MULTILINE)
 _PANIC_BYTES = 1 << 14
+_PANIC = "the kernel had panicked, and neither prints nor runs anything"
 # How QEMU calls a guest whose CPUs it does not run: after a reset or a shutdown that it was told not to follow, or for
 # `stop`.
 _PAUSED = "VM status: paused"
 _MUTE = "the kernel did not answer\n"
-_PANIC = "the kernel had panicked, and neither prints nor runs anything"
 # Characters of one file; a longer answer loses its middle.
 MOST_CHARACTERS = 1 << 20
 

@@ -216,6 +216,13 @@ def test_evidence_is_there_and_quick(results, name):
     assert (result["directory"] / "evidence/registers.txt").stat().st_size > 0
 
 
+@pytest.mark.parametrize("name", ["test_reboot", "test_cpus_stopped"])
+def test_cpus_that_stand_still_are_asked_nothing(results, name):
+    evidence = results[name]["directory"] / "evidence"
+    for file in ("sysrq-w.txt", "dmesg.txt"):
+        assert (evidence / file).read_text().startswith("not collected: its CPUs stand still (VM status: paused")
+
+
 def test_a_hang_that_no_watchdog_saw_is_known_by_its_stack(results):
     said = (results["test_killed_in_vain"]["directory"] / "evidence/stacks.txt").read_text()
     assert "blocked in lkdtm_HUNG_TASK: bash (" in said
