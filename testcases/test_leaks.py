@@ -86,25 +86,6 @@ def test_a_cpu_that_goes_gives_its_places_in_swap_back(stack, target):
     target.run(["swapon", stack.device])
 
 
-BENEATH = "farm-data-1-linear"
-# $1: the device beneath, $2: the device. More is under way than dm-crypt may have pages for (DM_CRYPT_MEMORY_PERCENT,
-# 16 MiB at least): the rest comes from its reserve, which a write of 17 pages finds empty when it has some of them.
-MUCH = r"""
-dmsetup table $1 | sed -E 's/ linear (\S+) (\S+)$/ delay \1 \2 0 \1 \2 1000/' | dmsetup reload $1 &&
-  dmsetup resume $1 &&
-  fio --name=much --filename="$2" --rw=write --bs=68K --size=64M --iodepth=512 --ioengine=libaio --direct=1 >/dev/null
-"""
-
-
-@pytest.mark.machine(memory="512M")
-@pytest.mark.namespace("data", size="128M")
-@pytest.mark.stack("data / linear / crypt")
-def test_pages_of_writes_are_given_back(target, stack):
-    """Also those of one that has to begin again (crypt_alloc_buffer): dm-crypt misses none when it goes (crypt_dtr)."""
-    target.run(["bash", "-c", MUCH, "bash", BENEATH, stack.device])
-    stack.close()
-
-
 KEY = "0123456789abcdef" * 4
 # Each lacks one thing, and what was made before it is missed has to go.
 REFUSED = {

@@ -154,7 +154,7 @@ def test_what_could_not_be_swapped_out_is_kept(target):
     target.run(["bash", "-c", UNWRITABLE, "bash", target.block_device("swap")])
 
 
-# Memory of a program beside a file in the page cache. Prints the bytes of the former that left, for each of two wishes.
+# A program's memory, in a group. Prints the bytes of it that left, after each of two wishes.
 WISHES = r"""
 set -e
 group=/sys/fs/cgroup/wishes
@@ -177,7 +177,7 @@ kill $!
 @pytest.mark.stack("swap / swap")
 @pytest.mark.usefixtures("stack")
 def test_whoever_reclaims_says_what(target):
-    """Without swappiness nothing is swapped, and with 200 of it little else is (mm/vmscan.c, sc_swappiness)."""
+    """With a swappiness of 0 nothing is swapped (mm/vmscan.c, sc_swappiness)."""
     done = target.run(["bash", "-c", WISHES], check=False)
     if done.status == 77:
         pytest.skip("memory.reclaim of this kernel takes no wishes (before 6.9)")

@@ -287,12 +287,10 @@ done
 def test_compressed_pages_are_counted(target):
     """Those that are freed are counted no more (mm/zsmalloc.c, __free_zspage), whoever is asked."""
     target.run(ON)
-    said = target.run(["bash", "-c", COUNTED]).stdout.split()
-    full, empty = [list(map(int, said[at:at + 2])) for at in (0, 4)], [list(map(int, said[at:at + 2])) for at in (2, 6)]
-    for pages, pool in full:
-        assert pages == pool > 1000, f"{pages} pages are counted, and the pool has {pool}"
-    for pages, pool in empty:
-        assert pages == pool < 100, f"{pages} pages are counted, and the pool has {pool}"
+    said = list(map(int, target.run(["bash", "-c", COUNTED]).stdout.split()))
+    for full, pool, empty, pool_left in (said[:4], said[4:]):
+        assert full == pool > 1000, f"{full} pages are counted, and the pool has {pool}"
+        assert empty == pool_left < 100, f"{empty} pages are counted, and the pool has {pool_left}"
 
 
 # All that is refused stays in memory: the group above has no room in zswap, and may not use the disk.
