@@ -6,7 +6,7 @@ Recording is idempotent: what a resumed run records again is there once. Two run
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Database:
     def __init__(self, url: str | None = None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         """Raises UserError for a URL that cannot be used, InfrastructureError when the database does not answer."""
         self.url = _parsed(url or default_url())
+        self.busy_seconds = busy_seconds
         self.engine = _engine(self.url, busy_seconds)
         try:
             self._prepare()
@@ -128,13 +129,27 @@ class Database:
 
     def _prepare(self) -> None:
         """Bring the tables up to date, by one process at a time."""
-        if self._revision() == HEAD:
-            return
-        if self.url.get_backend_name() == "sqlite" and self.url.database:
-            with FileLock(f"{self.url.database}.lock"):
+        file = _file(self.url)
+        if file and not _writes_ahead(file):
+            # SQLite waits for nobody there: whoever opened the file at the same time would fail as "locked".
+            with self._alone(file), self.connection() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        if self._revision() != HEAD:
+            with self._alone(file):
                 self._migrate()
-        else:
-            self._migrate()
+
+    @contextmanager
+    def _alone(self, file: Path | None) -> Iterator[None]:
+        """No other process prepares the same file; for a server, whose own locks serve, nothing."""
+        lock = FileLock(f"{file}.lock", timeout=self.busy_seconds) if file else nullcontext()
+        try:
+            if file:
+                # What cannot be made is said at once: the lock would wait for it.
+                file.open("ab").close()
+            with lock:
+                yield
+        except OSError as error:
+            raise InfrastructureError(f"the results database {self.name} failed: {error.strerror or error}") from error
 
     def _revision(self) -> str:
         """The migration that the database has; "" for none."""
@@ -196,8 +211,8 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
         if url.get_backend_name() == "postgresql":
             return create_engine(url, pool_pre_ping=True,
                                  connect_args={"connect_timeout": max(2, round(busy_seconds))})
-        if url.database and url.database != ":memory:":
-            Path(url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        if file := _file(url):
+            file.absolute().parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(url, connect_args={} if "timeout" in url.query else {"timeout": busy_seconds})
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise UserError("results in PostgreSQL need its driver: pip install 'kernel-farm[postgresql]'.") from error
@@ -207,9 +222,24 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
     return engine
 
 
+def _file(url: URL) -> Path | None:
+    """The file of an SQLite database; None for a server, or for one in memory."""
+    named = url.database if url.get_backend_name() == "sqlite" else None
+    return Path(named) if named and named != ":memory:" else None
+
+
+def _writes_ahead(file: Path) -> bool:
+    """Whether an SQLite file has a write-ahead log, bytes 18 and 19 of its header."""
+    try:
+        with file.open("rb") as header:
+            return header.read(20)[18:] == b"\2\2"
+    except OSError:  # there is none yet, or SQLite will say what is wrong with it
+        return False
+
+
 def _pragmas(connection: Any, _record: object) -> None:
-    """Readers beside a writer, no cell without its run, and what is committed is on disk."""
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+    """No cell without its run, and what is committed is on disk."""
+    for pragma in ("foreign_keys=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -103,8 +104,36 @@ def test_two_nights_write_at_once(url):
         assert [len(queries.cells_of_run(database, number)) for number in numbers] == [20] * 4
 
 
+def test_a_new_one_is_opened_by_many_at_once(tmp_path):
+    opened = threading.Barrier(8)
+
+    def open_it(url):
+        opened.wait()
+        with Database(url) as database:
+            return queries.runs(database)
+
+    with ThreadPoolExecutor(8) as pool:
+        for name in range(5):
+            url = f"sqlite:///{tmp_path / str(name)}.db"
+            assert list(pool.map(open_it, [url] * 8)) == [()] * 8
+
+
+@pytest.mark.parametrize("place", ["/proc/results.db", "{}"], ids=["no-files", "a-directory"])
+def test_a_place_where_no_file_can_be_made_is_refused_at_once(place, tmp_path):
+    with pytest.raises(InfrastructureError, match=r"the results database sqlite:////\S+ failed: \w"):
+        Database(f"sqlite:///{place.format(tmp_path)}")
+
+
+def test_in_memory_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Database("sqlite:///:memory:") as database:
+        assert queries.runs(database) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
 WRITER = """
 import sys
+import threading
 from dataclasses import replace
 from tests.unit.results.test_database import PASS, run
 from farm.results.database import Database
