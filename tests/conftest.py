@@ -1,5 +1,6 @@
 """What all tests share: their order, and how two workers of pytest-xdist share them."""
 
+import gc
 import os
 import signal
 import sys
@@ -62,6 +63,16 @@ def turn(nodeid: str) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: turn(item.nodeid))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: no collection of garbage looks through it again.
+
+    pytest collects all garbage after each of the sessions that tests of plugins have.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Lanes(LoadScopeScheduling):

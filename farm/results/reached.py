@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from farm.errors import UserError
@@ -33,12 +34,12 @@ class Reached:
     # Release of the kernel on which each was measured.
     kernels: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def known(self) -> frozenset[str]:
         """Every function that some testcase reaches."""
         return frozenset().union(*self.functions.values())
 
-    @property
+    @cached_property
     def rarity(self) -> dict[str, float]:
         """Function -> how many testcases there are for each that reaches it: 1 when all do."""
         counted = Counter(name for functions in self.functions.values() for name in functions)
@@ -59,6 +60,8 @@ class Reached:
                   if without_parameters(one) == name and (one == name) != (testcase == name)]
         for one in former:
             del self.functions[one], self.stacks[one], self.kernels[one]
+        for derived in ("known", "rarity"):
+            self.__dict__.pop(derived, None)
         self.functions[testcase] = frozenset(name for name in functions if _KEPT.fullmatch(name))
         self.stacks[testcase] = tuple(stacks)
         self.kernels[testcase] = kernel

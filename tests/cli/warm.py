@@ -20,9 +20,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from _pytest.config import default_plugins
+
 # Of those that commands import while they work.
-LATE = ("alembic.command", "alembic.config", "pytest", "rich.console", "rich.progress", "rich.table", "farm.plugin",
-        "farm.plugin.events", "farm.plugin.outcomes")
+LATE = (
+    "alembic.command", "alembic.config", "pytest", "rich.console", "rich.progress", "rich.table", "farm.image.recipe",
+    "farm.plugin", "farm.plugin.events", "farm.plugin.fixtures", "farm.plugin.outcomes", "farm.workload.runner",
+    # What pytest loads by itself, at the beginning and at the end of a session.
+    "hypothesis.strategies", "pytest_timeout", "xdist.plugin", *(f"_pytest.{name}" for name in default_plugins))
 # Then SIGALRM ends a command that hangs.
 SECONDS = 60
 

@@ -24,7 +24,9 @@ def item(pytester):
 
 
 @pytest.fixture
-def cell(pytester, item):
+def cell(pytester, item, monkeypatch):
+    monkeypatch.setattr("farm.monitor.TICK", 0.02)  # this guest says nothing more
+    monkeypatch.setattr("farm.monitor.QUIET", 0.05)
     kernel = SimpleNamespace(id=KernelId("debian:linux-source-6.12", "6.12", "base"), vmlinux=None)
     session = SimpleNamespace(
         kernel=kernel, image=SimpleNamespace(digest=""), acceleration=Acceleration(KVM, "", 0.8), seed=1,
