@@ -37,12 +37,13 @@ echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kerne
 # (fs/xfs/libxfs/xfs_attr.c, xfs_attr_set_iter); ext4 refuses it.
 ATTRIBUTES = """
 cd "$1" || exit 1
-number=0 large=$(head -c 3000 /dev/zero | tr '\\0' x)
+number=0 large=$(head -c 3000 /dev/zero | tr '\\0' x) capability=0x0000000200200000000000000000000000000000
 while :; do
   for name in one two three; do
     echo "$number" >>$name; read -r line <$name
     chmod $((number % 2 ? 600 : 644)) $name
     setfattr -n user.farm -v "$number" $name; setfattr -n security.farm -v "$number" $name
+    setfattr -n security.capability -v "$capability" $name
     setfattr -n user.large -v "$large" $name; setfattr -n user.large -v "$number$large$large" $name 2>/dev/null
     setfattr -x user.large $name
   done

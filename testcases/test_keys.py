@@ -143,6 +143,26 @@ def test_keys_move_both_ways(target):
     target.run(["keyctl", "session", "-", "perl", "-e", MOVED, "50000"])
 
 
+# By the numbers of x86-64's calls: a key in the keyring of the thread and one in that of the process, each of which is
+# then made the place for requested keys (KEYCTL_SET_REQKEY_KEYRING), though it is there already.
+DEFAULTS = r"""
+my ($type, $name, $payload) = ("user", "kept", "payload");
+for my $ring (-1, -2) {
+  my $key = syscall(248, $type, $name, $payload, 7, $ring);
+  my $id = syscall(250, 0, $ring, 0);
+  die "$!" if $key < 0 || $id < 0;
+  for (1 .. 100) { syscall(250, 14, -$ring) < 0 and die "$!" }
+  syscall(250, 0, $ring, 0) == $id or die "another keyring took its place";
+  syscall(250, 10, $ring, $type, $name, 0) == $key or die "the key in it is gone";
+}
+"""
+
+
+def test_a_keyring_that_is_there_is_kept(target):
+    """Who asks for one that he has gets that one (process_keys.c, install_thread_keyring_to_cred and the like)."""
+    target.run(["perl", "-e", DEFAULTS])
+
+
 # Four ask for a key that is not there: one has it made, and the others wait until it is (wait_for_key_construction).
 ONE_FOR_ALL = """
 asked=

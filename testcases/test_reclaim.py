@@ -154,6 +154,49 @@ def test_what_could_not_be_swapped_out_is_kept(target):
     target.run(["bash", "-c", UNWRITABLE, "bash", target.block_device("swap")])
 
 
+# $1: the disk; $2: the program. Most of its memory is on the disk when that breaks, and then the disk is taken away.
+UNREADABLE = r"""
+set -e
+group=/sys/fs/cgroup/swapped
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+size=$(blockdev --getsz "$1")
+dmsetup create failing --table "0 $size linear $1 0"
+mkswap /dev/mapper/failing >/dev/null; swapon /dev/mapper/failing
+cd /tmp; mkfifo go there
+(echo $BASHPID >$group/cgroup.procs; exec perl -e "$2" go there) &
+read -r _ <there
+cached() { sed -n 's/^swapcached //p' $group/memory.stat; }
+for tries in {1..50}; do  # what was written is still in memory, as the oldest of all that is
+  [ "$(cached)" -gt 1000000 ] || break
+  echo 1M >$group/memory.reclaim || true
+done 2>/dev/null
+[ "$(cat $group/memory.swap.current)" -gt 4000000 ] && [ "$(cached)" -le 1000000 ]
+dmsetup reload failing --table "0 $size error"; dmsetup resume failing
+swapoff /dev/mapper/failing
+echo go >go
+wait $!
+"""
+# The call is madvise (MADV_PAGEOUT): what perl itself needs stays in memory.
+PROGRAM = r"""
+my ($go, $there) = @ARGV;
+my $page = "farm" x 1024; my $text = $page; $text .= $text for (1 .. 11);
+my $begin = (unpack("J", pack("p", $text)) + 4095) & ~4095;
+for (1 .. 5) { syscall(28, $begin, length($text) - 4096, 21) == 0 or die "$!"; select(undef, undef, undef, 0.2) }
+open(THERE, ">", $there) or die; print THERE "there\n"; close(THERE);
+open(GO, "<", $go) or die; <GO>;
+for (my $at = 0; $at < length($text); $at += 4096) { substr($text, $at, 4096) eq $page or die "another page at $at" }
+"""
+SIGBUS = 7
+
+
+@pytest.mark.namespace("swap", size="64M")
+@pytest.mark.tolerate("io-error")
+def test_what_could_not_be_read_is_not_made_up(target):
+    """A program that needs it is ended, also if it was swapoff that tried (mm/swapfile.c, unuse_pte)."""
+    done = target.run(["bash", "-c", UNREADABLE, "bash", target.block_device("swap"), PROGRAM], check=False)
+    assert done.status == 128 + SIGBUS, f"status {done.status}: {done.stderr}"
+
+
 # A program's memory, in a group. Prints the bytes of it that left, after each of two wishes.
 WISHES = r"""
 set -e
