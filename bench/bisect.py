@@ -36,6 +36,8 @@ MOST_OF_PLAIN = 0.5
 TARGET_COMMITS = 64
 PARTS = "bench-bisect.jsonl"
 MUTANT = "dm-crypt-null-callback"
+# Loads of its testcase that last as long as they are told to, one after the other.
+LOADS = 2
 
 
 def by_farm(plan: Plan) -> Side:
@@ -83,13 +85,13 @@ def attempt(plan: Plan, parts: Parts, part: str) -> Side:
 
 
 def one_step(plan: Plan, parts: Parts, repeats: int) -> Iterator[Figure]:
-    """Judge revisions that differ from what was built last in one .c file, by a test of --duration seconds."""
+    """Judge revisions that differ from what was built last in one .c file, by loads of --duration seconds each."""
     found = parts.found("step")
     if found is None:
         found = steps(plan, repeats)
         parts.finish("step", found)
-    yield Figure(f"one step: one .c file, a test of {plan.duration:g} s", "s", tuple(found["seconds"]), STEP_SECONDS,
-                 found["command"])
+    yield Figure(f"one step: one .c file, a test of {LOADS} x {plan.duration:g} s", "s", tuple(found["seconds"]),
+                 STEP_SECONDS, found["command"])
 
 
 def steps(plan: Plan, repeats: int) -> dict[str, Any]:
@@ -121,7 +123,8 @@ def arguments() -> argparse.Namespace:
                         help="of the history (default: that of the last measurement of this kind that was interrupted, "
                         "else a new one, so that no cache has its kernels)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="single steps (default: 3)")
-    parser.add_argument("--duration", type=float, default=10.0, metavar="S", help="of the test (default: 10)")
+    parser.add_argument("--duration", type=float, default=5.0, metavar="S",
+                        help=f"of each of the test's {LOADS} loads (default: 5)")
     parser.add_argument("--dir", type=Path, default=Path("bench-bisect"), metavar="DIR",
                         help="where both sides keep trees and builds (default: bench-bisect)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as JSON")
