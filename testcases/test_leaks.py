@@ -39,18 +39,46 @@ exit 1
 """
 
 
-@pytest.mark.machine(cpus=2)
-@pytest.mark.namespace("swap", size="128M")
-@pytest.mark.stack("swap / swap")
-def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
+@pytest.fixture
+def zswap(target):
+    """zswap is at work, and its pools can be counted."""
     allocator = target.run(["cat", "/sys/module/zswap/parameters/zpool"]).stdout.strip()
     if allocator != "zsmalloc":
         pytest.skip(f"zswap keeps its pages in {allocator}, which has no cache by which a pool could be seen")
     target.run("echo Y >/sys/module/zswap/parameters/enabled")
+
+
+@pytest.mark.machine(cpus=2)
+@pytest.mark.namespace("swap", size="128M")
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("zswap")
+def test_a_pool_of_zswap_goes_with_its_last_page(stack, target, fio):
     # Random: no compressor makes it smaller, and such pages are refused.
     fio("/tmp", duration=0, size="32M", memory="16M", buffered=True)
     target.run("rm /tmp/farm-fio.* && echo zstd >/sys/module/zswap/parameters/compressor")
     stack.close()
+    gone = target.run(["bash", "-c", GONE], check=False).status == 0
+    assert gone, "the pool of the former compressor is still there"
+
+
+# The first pool still has pages when its compressor is chosen again, and once more when it is not.
+AGAIN = """
+group=/sys/fs/cgroup/again
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir $group || exit 1
+cd /sys/module/zswap/parameters && read -r first <compressor || exit 1
+(echo $BASHPID >$group/cgroup.procs && exec dd if=<(yes farm) of=/tmp/stored bs=64K count=128 iflag=fullblock) || exit 1
+for tries in {1..10}; do echo 8M >$group/memory.reclaim; done 2>/dev/null
+for one in zstd $first zstd; do echo $one >compressor || exit 1; done
+[ $(grep -c ^zspage /proc/slabinfo) = 2 ] && rm /tmp/stored
+"""
+
+
+@pytest.mark.namespace("swap", size="128M")
+@pytest.mark.stack("swap / swap")
+@pytest.mark.usefixtures("zswap", "stack")
+def test_a_pool_that_is_used_again_goes_all_the_same(target):
+    """mm/zswap.c, __zswap_param_set: it has one reference for being the current pool, however often it was."""
+    target.run(["bash", "-c", AGAIN])
     gone = target.run(["bash", "-c", GONE], check=False).status == 0
     assert gone, "the pool of the former compressor is still there"
 

@@ -154,23 +154,31 @@ def test_what_could_not_be_swapped_out_is_kept(target):
     target.run(["bash", "-c", UNWRITABLE, "bash", target.block_device("swap")])
 
 
-# $1: the disk; $2: the program. Most of its memory is on the disk when that breaks, and then the disk is taken away.
-UNREADABLE = r"""
+# `swap_out SIZE` reclaims so much at a time of what is in a group, until four MB are on the disk, and nearly nothing of
+# that is in memory as well: it stays there at first, as the oldest of all.
+SWAPPED = r"""
 set -e
 group=/sys/fs/cgroup/swapped
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir $group
+swap_out() {
+  for tries in {1..50}; do
+    echo "$1" >$group/memory.reclaim || true
+    [ "$(cat $group/memory.swap.current)" -lt 4000000 ] ||
+      [ "$(sed -n 's/^swapcached //p' $group/memory.stat)" -gt 1000000 ] || return 0
+    sleep 0.1
+  done 2>/dev/null
+  return 1
+}
+"""
+# $1: the disk; $2: the program. Most of its memory is on the disk when that breaks, and then the disk is taken away.
+UNREADABLE = SWAPPED + r"""
 size=$(blockdev --getsz "$1")
 dmsetup create failing --table "0 $size linear $1 0"
 mkswap /dev/mapper/failing >/dev/null; swapon /dev/mapper/failing
 cd /tmp; mkfifo go there
 (echo $BASHPID >$group/cgroup.procs; exec perl -e "$2" go there) &
 read -r _ <there
-cached() { sed -n 's/^swapcached //p' $group/memory.stat; }
-for tries in {1..50}; do  # what was written is still in memory, as the oldest of all that is
-  [ "$(cached)" -gt 1000000 ] || break
-  echo 1M >$group/memory.reclaim || true
-done 2>/dev/null
-[ "$(cat $group/memory.swap.current)" -gt 4000000 ] && [ "$(cached)" -le 1000000 ]
+swap_out 1M
 dmsetup reload failing --table "0 $size error"; dmsetup resume failing
 swapoff /dev/mapper/failing
 echo go >go
@@ -195,6 +203,34 @@ def test_what_could_not_be_read_is_not_made_up(target):
     """A program that needs it is ended, also if it was swapoff that tried (mm/swapfile.c, unuse_pte)."""
     done = target.run(["bash", "-c", UNREADABLE, "bash", target.block_device("swap"), PROGRAM], check=False)
     assert done.status == 128 + SIGBUS, f"status {done.status}: {done.stderr}"
+
+
+# $1: the disk; $2: the program, of which three run. swapoff looks whether it was interrupted after each of them
+# (try_to_unuse), and reads long enough.
+INTERRUPTED = SWAPPED + r"""
+size=$(blockdev --getsz "$1")
+dmsetup create slow --table "0 $size delay $1 0 8"
+mkswap /dev/mapper/slow >/dev/null; swapon /dev/mapper/slow
+cd /tmp; mkfifo go there; exec {there}<>there; programs=
+for number in 1 2 3; do
+  (echo $BASHPID >$group/cgroup.procs; exec perl -e "$2" go there) & programs="$programs $!"
+  read -r _ <&$there
+done
+swap_out 4M
+! timeout -s INT 0.5 swapoff /dev/mapper/slow || exit 1
+grep -q slow /proc/swaps
+dmsetup reload slow --table "0 $size linear $1 0"; dmsetup resume slow
+swapoff /dev/mapper/slow
+swapon /dev/mapper/slow; swapoff /dev/mapper/slow
+echo go >go
+for program in $programs; do wait $program; done
+"""
+
+
+@pytest.mark.namespace("swap", size="64M")
+def test_an_interrupted_swapoff_leaves_all_as_it_was(target):
+    """The disk is in use again, and whoever changes that next is not locked out (mm/swapfile.c, sys_swapoff)."""
+    target.run(["bash", "-c", INTERRUPTED, "bash", target.block_device("swap"), PROGRAM])
 
 
 # A program's memory, in a group. Prints the bytes of it that left, after each of two wishes.
