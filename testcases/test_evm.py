@@ -32,18 +32,20 @@ echo "appraise func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kern
 MEASURE = SECURITYFS + """
 echo "measure func=FILE_CHECK fsuuid=$(blkid -o value -s UUID "$1")" >/sys/kernel/security/ima/policy
 """
+# CAP_NET_RAW in the form of linux/capability.h.
+CAPABLE = "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000"
 # The same files again and again, by two loops at once: written, so that IMA and EVM have to compute anew, and opened
 # while the other loop does. An attribute that is larger than a block takes several transactions, one after the other
 # (fs/xfs/libxfs/xfs_attr.c, xfs_attr_set_iter); ext4 refuses it.
 ATTRIBUTES = """
 cd "$1" || exit 1
-number=0 large=$(head -c 3000 /dev/zero | tr '\\0' x) capability=0x0000000200200000000000000000000000000000
+number=0 large=$(head -c 3000 /dev/zero | tr '\\0' x)
 while :; do
   for name in one two three; do
     echo "$number" >>$name; read -r line <$name
     chmod $((number % 2 ? 600 : 644)) $name
     setfattr -n user.farm -v "$number" $name; setfattr -n security.farm -v "$number" $name
-    setfattr -n security.capability -v "$capability" $name
+    """ + CAPABLE + """ $name
     setfattr -n user.large -v "$large" $name; setfattr -n user.large -v "$number$large$large" $name 2>/dev/null
     setfattr -x user.large $name
   done
@@ -217,10 +219,6 @@ def test_notices_a_signature_that_nobody_made(protected, target):
         target.run(f"echo content >{path} && cat {path} && setfattr -n security.evm -v {FORGED.format(number)} {path}")
         assert target.run(["chmod", "600", path], check=False).status, "chmod made an HMAC for such a file"
         assert target.run(["cat", path], check=False).status, "a file could be read whose signature nobody made"
-
-
-# CAP_NET_RAW in the form of linux/capability.h.
-CAPABLE = "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000"
 
 
 @pytest.fixture
