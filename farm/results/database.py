@@ -52,7 +52,7 @@ class Database:
     def __init__(self, url: str | None = None, *, busy_seconds: float = BUSY_SECONDS) -> None:
         """Raises UserError for a URL that cannot be used, InfrastructureError when the database does not answer."""
         self.url = _parsed(url or default_url())
-        self.busy_seconds = busy_seconds
+        self._busy_seconds = busy_seconds
         self.engine = _engine(self.url, busy_seconds)
         try:
             self._prepare()
@@ -141,7 +141,7 @@ class Database:
     @contextmanager
     def _alone(self, file: Path | None) -> Iterator[None]:
         """No other process prepares the same file; for a server, whose own locks serve, nothing."""
-        lock = FileLock(f"{file}.lock", timeout=self.busy_seconds) if file else nullcontext()
+        lock = FileLock(f"{file}.lock", timeout=self._busy_seconds) if file else nullcontext()
         try:
             if file:
                 # What cannot be made is said at once: the lock would wait for it.
