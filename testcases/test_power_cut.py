@@ -1,7 +1,5 @@
 """What a program has synced is there after a power cut: journals are replayed, and logs recovered."""
 
-from pathlib import Path
-
 import pytest
 
 # Few blocks, so that a journal holds several versions of each.
@@ -44,31 +42,3 @@ def test_what_was_synced_is_there(target, stack, power_cut):
             last += 1
         newest = [str(last - (last - block) % BLOCKS) for block in range(BLOCKS)]
         assert found == newest, f"after a power cut when {state}"
-
-
-# Not synced: the tags of all this are in memory when the power goes, and the data on the disk.
-TORN = """
-head -c 4M /dev/urandom >/tmp/torn
-dd if=/tmp/torn of="$1" bs=64K iflag=fullblock oflag=direct conv=notrunc status=none
-"""
-# The fifth word is the number of sectors, the sixth how far they are computed, `-` when there is nothing to compute.
-COMPUTED = """
-for ((tries = 100; tries; tries--)); do
-  set -- $(dmsetup status "$0")
-  [ "$6" != "$5" ] && [ "$6" != - ] || exit 0
-  sleep 0.2
-done
-exit 1
-"""
-
-
-@pytest.mark.namespace("data", size="96M")
-@pytest.mark.stack("data / integrity:mode=bitmap")
-def test_what_lost_its_tags_can_be_read_after_every_crash(target, stack, power_cut):
-    """The bitmap tells which are computed anew, from the first sector on (dm-integrity.c, dm_integrity_resume)."""
-    for _ in range(2):
-        target.run(["bash", "-c", TORN, "bash", stack.device])
-        power_cut()
-        target.run(["bash", "-c", COMPUTED, Path(stack.device).name])
-        stack.reopen()  # until then, nothing of it is verified
-        target.run(["dd", f"if={stack.device}", "of=/dev/null", "bs=64K", "count=64", "iflag=direct", "status=none"])

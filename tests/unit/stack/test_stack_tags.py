@@ -1,4 +1,4 @@
-"""What dm-integrity has to have stored; that real kernels store it so is for testcases/test_integrity_modes.py."""
+"""What dm-integrity has to have stored; that real kernels store it so is for testcases/test_integrity_tags.py."""
 
 import hashlib
 import hmac
