@@ -4,8 +4,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, wait
 from pathlib import Path
 from shlex import quote
 
@@ -208,12 +207,13 @@ class Ssh:
         opened: Future[paramiko.Channel] = Future()
         threading.Thread(target=_start, args=(transport, line, opened), name="farm-ssh-open", daemon=True).start()
         while not deadline.expired:
-            try:
-                return opened.result(POLL_SECONDS)
-            except FutureTimeoutError:
-                if opened.done():  # the library's own, which is no answer either
-                    break
+            # Not by result(), whose timeout says nothing of what has come a moment later.
+            wait([opened], POLL_SECONDS)
+            if not opened.done():
                 guard()
+                continue
+            try:
+                return opened.result()
             except (paramiko.SSHException, OSError, EOFError) as error:
                 why = error or "it hung up"
                 raise ConnectionLostError(f"The guest's ssh did not start `{line[:200]}`: {why}.") from error

@@ -179,6 +179,12 @@ def test_a_guest_that_no_longer_starts_commands(ssh, server):
         ssh.run(["true"], deadline=Deadline(SHORT))
 
 
+def test_a_command_that_starts_between_two_looks_has_started(ssh, monkeypatch):
+    monkeypatch.setattr("farm.guest.ssh.POLL_SECONDS", 0)  # all the time is between two looks
+    for _ in range(100):
+        ssh.run(["true"], deadline=Deadline(60))
+
+
 def test_the_guard_is_asked_while_a_command_starts(ssh, server, guard):
     server.answers.clear()
     threading.Timer(0.3, lambda: setattr(guard, "error", CrashError("oops"))).start()
