@@ -20,6 +20,8 @@ Say = Callable[[str], None]
 Prove = Callable[[Sequence[str], Evidence], Proof]
 # A failed test asks for this share of the doubt that was allowed before.
 _INSIST = 0.1
+# From that confidence on, an answer is tested before its doubts are asked about: the runs of the test count for both.
+TESTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Driver:
     @property
     def evidence(self) -> Evidence:
         """All runs so far."""
-        return Evidence(self._history, tuple(self.journal.runs), self._settings.fix)
+        return Evidence(self._history, tuple(self.journal.runs), self._settings.fix, tuple(self.journal.proofs))
 
     def again(self, commit: str, most: int) -> None:
         """Run a revision once more, or up to `most` times at once, while the answer is tested."""
@@ -78,6 +80,7 @@ class Driver:
     def _search(self, prove: Prove) -> Verdict:
         wanted = self._settings.confidence
         failed: tuple[str, ...] = ()
+        tested = set[tuple[str, ...]]()
         while True:
             evidence = self.evidence
             answers = strategy.standing(self.journal.steps, evidence, self._settings)
@@ -88,13 +91,19 @@ class Driver:
                 continue
             sure = strategy.confidence(now.culprits, evidence)
             target = strategy.doubtful(now.culprits, evidence, self.journal.steps)
-            if sure < wanted and target and not self._settings.runs:
-                target = self._buggy if self._rate_in_doubt(evidence) else target
+            unsure = sure < wanted and target != "" and not self._settings.runs
+            in_doubt = self._rate_in_doubt(evidence)
+            if unsure and (in_doubt or sure < TESTED or now.culprits in tested):
+                target = self._buggy if in_doubt else target
                 self._progress.doubt(now.culprits, sure, target)
                 self._examiner.again(target, strategy.runs_until_sure(
                     now.culprits, evidence, target, wanted, self._examiner.at_once))
                 continue
             proof = prove(now.culprits, evidence)
+            tested.add(now.culprits)
+            if unsure and proof.confirmed is not False:
+                continue
+            sure = strategy.confidence(now.culprits, self.evidence)
             if proof.confirmed is not False or now.culprits == failed or not target or self._settings.runs:
                 return Verdict(now.culprits, sure, proof)
             # Luck may have hidden the bug before the culprit: ask again until that is much less likely.

@@ -1,5 +1,6 @@
 """The commits between two ends, as a graph, and what follows from runs of some of them. Pure but for `read`."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,6 +72,8 @@ class Evidence:
     history: History
     runs: Sequence[Run]
     fix: bool = False
+    # Of the new end with a commit taken out of it, by that commit.
+    proofs: Sequence[Run] = ()
 
     @cached_property
     def buggy(self) -> frozenset[str]:
@@ -96,10 +99,16 @@ class Evidence:
         for commit in self.buggy:
             inside = self.history.ancestors(commit)
             possible = possible - inside if self.fix else possible & inside
+        if self.fix and (mended := {run.commit for run in self.proofs if run.seen is Seen.BUG}):
+            possible &= mended  # the bug is back without it, and would not be, had another mended it
         missed = dict.fromkeys(possible, 0)
         beyond = 0
         for commits, runs in self._clean():
             for member in possible & self._with_bug(commits):
+                missed[member] += runs
+            beyond += runs
+        for reverted, runs in self._clean_without().items():
+            for member in possible - {reverted}:
                 missed[member] += runs
             beyond += runs
         return posterior(self.rate, {**missed, BEYOND: beyond})
@@ -109,6 +118,14 @@ class Evidence:
         inside = [self.history.ancestors(one) for one in commits]
         everything = self.history.ancestors(self.history.new)
         return everything.difference(frozenset.intersection(*inside)) if self.fix else frozenset[str]().union(*inside)
+
+    def _clean_without(self) -> Counter[str]:
+        """How often the new end ran without the bug, by the commit that was taken out of it: the bug would still be
+        there, were another the culprit. A commit without which it was seen all the same tells nothing."""
+        if self.fix:
+            return Counter()
+        still = {run.commit for run in self.proofs if run.seen is Seen.BUG}
+        return Counter(run.commit for run in self.proofs if run.seen is Seen.NO_BUG and run.commit not in still)
 
     def _clean(self) -> list[tuple[set[str], int]]:
         """Commits with the same kernel and how often that ran without the bug; those that have it left out."""

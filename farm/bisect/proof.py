@@ -70,11 +70,13 @@ class Prover:
         """
         onto = self._evidence.history.new
         needed = self._settings.runs or self._evidence.rate.runs(TOLERANCE)
-        self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: up to {needed} run{'s' if needed > 1 else ''}")
         build: Build | None = None
         failures = 0
         while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
-            build = build or judge.build(onto, ahead=False)
+            if build is None:
+                again = f"up to {needed} run{'s' if needed > 1 else ''}"
+                self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: {again}")
+                build = judge.build(onto, ahead=False)
             seen = self._some(judge, culprit, onto, build, needed)
             failed = next((run for run in seen if run.seen in (Seen.HOST, Seen.STOPPED)), None)
             if failed is not None:

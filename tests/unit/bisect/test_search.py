@@ -286,6 +286,17 @@ def test_what_does_not_compile_can_be_the_bug(tmp_path):
     assert judge.runs == []  # what compiles has not this bug
 
 
+@pytest.mark.parametrize(("fix", "place", "doubtful"), [(False, 20, 19), (True, 7, 7)])
+def test_the_runs_that_test_an_answer_count_for_its_doubts(tmp_path, fix, place, doubtful):
+    world = line(tmp_path, 64, place, fix=fix)
+    judge = KnowingJudge(world, 1)
+    verdict = bisect(world, tmp_path / "b", judge)
+    assert (verdict.culprits, verdict.proof.confirmed) == ((world.culprit,), True)
+    assert verdict.confidence >= 0.95
+    assert judge.runs.count(world.commits[doubtful]) == 1
+    assert len(Journal(tmp_path / "b").proofs) == 1
+
+
 @pytest.mark.parametrize(("fix", "rate"), [(False, 1.0), (True, 1.0), (False, 0.4)])
 def test_what_cannot_be_reverted_is_compared_with_its_parent_by_new_runs(tmp_path, fix, rate):
     world = line(tmp_path, 24, 15, fix=fix, rate=rate)
