@@ -38,6 +38,16 @@ settings.register_profile("farm", deadline=None)
 settings.load_profile("farm")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The quick tests go on all CPUs unless `-n` says otherwise; no guest or build would be beside another."""
+    option = config.option
+    is_worker = hasattr(config, "workerinput")
+    if option.markexpr == "not e2e" and not (is_worker or option.collectonly or option.usepdb):
+        # Without the plugin (`-p no:xdist`) nobody asks for it.
+        option.numprocesses = "auto" if getattr(option, "numprocesses", None) is None else option.numprocesses
+
+
 def builder(nodeid: str) -> int | None:
     """The place of a test among the builders; None when it is none of them."""
     file, _, name = nodeid.partition("::")
