@@ -21,7 +21,7 @@ Prove = Callable[[Sequence[str], Evidence], Proof]
 # A failed test asks for this share of the doubt that was allowed before.
 _INSIST = 0.1
 # From that confidence on, an answer is tested before its doubts are asked about: the runs of the test count for both.
-TESTED = 0.5
+_TESTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Driver:
             target = strategy.doubtful(now.culprits, evidence, self.journal.steps)
             unsure = sure < wanted and target != "" and not self._settings.runs
             in_doubt = self._rate_in_doubt(evidence)
-            if unsure and (in_doubt or sure < TESTED or now.culprits in tested):
+            if unsure and (in_doubt or sure < _TESTED or now.culprits in tested):
                 target = self._buggy if in_doubt else target
                 self._progress.doubt(now.culprits, sure, target)
                 self._examiner.again(target, strategy.runs_until_sure(

@@ -84,10 +84,10 @@ def test_a_qemu_that_hangs_is_stopped_in_time(boot):
 
 def test_a_late_command_is_ended_in_the_guest(boot):
     target = boot()
-    with pytest.raises(HangError, match="did not end within 1 s"):
-        target.run(["sleep", "4711"], deadline=Deadline(1))
+    with pytest.raises(HangError, match="did not end within 4 s"):  # in which it starts on a busy host, too
+        target.run(["sleep", "4711"], deadline=Deadline(4))
     assert target.state is State.READY
-    assert target.run("pgrep -f '[4]711'", check=False).stdout == ""
+    assert eventually(lambda: target.run("pgrep -f '[4]711'", check=False).stdout == "", 20)
 
 
 def test_a_failing_command(boot):
