@@ -99,8 +99,8 @@ class Evidence:
         for commit in self.buggy:
             inside = self.history.ancestors(commit)
             possible = possible - inside if self.fix else possible & inside
-        if self.fix and (mended := {run.commit for run in self.proofs if run.seen is Seen.BUG}):
-            possible &= mended  # the bug is back without it, and would not be, had another mended it
+        if self.fix and (mended := possible & {run.commit for run in self.proofs if run.seen is Seen.BUG}):
+            possible = mended  # the bug is back without it, and would not be, had another mended it
         missed = dict.fromkeys(possible, 0)
         beyond = 0
         for commits, runs in self._clean():

@@ -35,3 +35,7 @@ def test_a_bug_that_is_back_without_a_commit_was_mended_by_it():
     assert set(after) == {"c2", BEYOND}
     assert after["c2"] > before["c2"]
     assert culprits(("c2", CLEAN), fix=True) == before
+
+
+def test_a_commit_that_has_the_bug_has_not_mended_it_alone_though_it_is_back_without_it():
+    assert culprits(("c1", BUG), fix=True) == culprits(fix=True)
