@@ -12,15 +12,18 @@ mkdir -p "$dir" && cd "$dir" || exit 1
 rm -f ended status && mkfifo ended && exec {ended}<>ended || exit 1
 
 count() {
-  local total=0 source key value fields
+  local total=0 source line fields
   for source in $sources; do
     if [ "$source" = vm ]; then
       # pgfault also grows for who faults over and over and gets nowhere (mm/memory.c, mm_account_fault): a hang that is
       # missed. Without it a workload that fits into memory, which swaps nothing, would be called one on any kernel; the
       # count of stress-ng's own is told at its end only.
-      while read -r key value; do
-        case $key in pgfault | pswpin | pswpout) total=$((total + value)) ;; esac
-      done </proc/vmstat
+      # All at once: `read` goes back to the end of its line each time, which is elsewhere when a number before it has
+      # grown by a digit.
+      mapfile -t fields </proc/vmstat
+      for line in "${fields[@]}"; do
+        case $line in "pgfault "* | "pswpin "* | "pswpout "*) total=$((total + ${line#* })) ;; esac
+      done
     else
       read -r -a fields <"$source" && total=$((total + fields[0] + fields[4] + fields[8]))
     fi
