@@ -2,12 +2,6 @@
 
 import pytest
 
-
-def on(name, layer, **namespace):
-    marks = pytest.mark.stack(f"data / {layer}"), pytest.mark.namespace("data", size="64M", **namespace)
-    return pytest.param(marks=marks, id=name)
-
-
 # $1: the device. Read at once: what is not flushed stays in the journal alone for ten seconds (DEFAULT_SYNC_MSEC).
 NEWEST = r"""
 set -e -o pipefail
@@ -20,8 +14,11 @@ OLDER = """head -c 64K /dev/zero | tr '\\0' A |
 dd of="$1" bs=64K iflag=fullblock oflag=direct conv=notrunc status=none"""
 
 
+@pytest.mark.namespace("data", size="64M")
 @pytest.mark.parametrize("elsewhere", ["disk", "journal"])
-@pytest.mark.parametrize((), [on("integrity", "integrity"), on("tags", "luks2:integrity=hmac-sha256")])
+@pytest.mark.parametrize((), [
+    pytest.param(marks=pytest.mark.stack("data / integrity"), id="integrity"),
+    pytest.param(marks=pytest.mark.stack("data / luks2:integrity=hmac-sha256"), id="tags")])
 def test_the_journal_hands_out_the_newest(target, stack, elsewhere):
     """A read of many blocks, of which one was written again: the journal has it, and its neighbours or the disk does.
 

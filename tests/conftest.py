@@ -43,9 +43,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """The quick tests go on all CPUs unless `-n` says otherwise; no guest or build would be beside another."""
     option = config.option
     is_worker = hasattr(config, "workerinput")
-    if option.markexpr == "not e2e" and not (is_worker or option.collectonly or option.usepdb):
-        # Without the plugin (`-p no:xdist`) nobody asks for it.
-        option.numprocesses = "auto" if getattr(option, "numprocesses", None) is None else option.numprocesses
+    is_asked = getattr(option, "numprocesses", 0) is not None  # `-p no:xdist` is a way to run them, too
+    if option.markexpr == "not e2e" and not (is_worker or is_asked or option.collectonly or option.usepdb):
+        option.numprocesses = "auto"
 
 
 def builder(nodeid: str) -> int | None:

@@ -74,8 +74,8 @@ class Prover:
         failures = 0
         while (conclusion := strategy.conclude(self._runs(culprit), needed)) is None:
             if build is None:
-                again = f"up to {needed} run{'s' if needed > 1 else ''}"
-                self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: {again}")
+                most = f"up to {needed} run{'s' if needed > 1 else ''}"
+                self._say(f"reverting {culprit[:12]} on top of {onto[:12]}: {most}")
                 build = judge.build(onto, ahead=False)
             seen = self._some(judge, culprit, onto, build, needed)
             failed = next((run for run in seen if run.seen in (Seen.HOST, Seen.STOPPED)), None)
